@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This checkout, found through PYTHONPATH; every option is a field of `UploadOptions`.
+
+`ours:off` is an unsigned payload without a checksum: what the other figures compare best with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.client.job import BUCKET, REGION, ACCESS_KEY, SECRET_KEY, Job
+from benchmarks.client.sources import Source
+
+WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
+
+
+def value(text: str) -> Any:
+    """Read an option: a number, none, true, false, or a word."""
+    if text in WORDS:
+        return WORDS[text]
+    return int(text) if text.isdigit() else text
+
+
+def make(job: Job) -> Any:
+    if job.ca_path:
+        import libcloud.security
+
+        libcloud.security.CA_CERTS_PATH = job.ca_path
+    import libcloud_s3mpu
+
+    fields: dict[str, Any] = {k: value(v) for k, v in job.options.items() if k != "off"}
+    if "off" in job.options:
+        fields = {"sign_payload": False, "checksum": None, **fields}
+    given = {"ex_options": libcloud_s3mpu.UploadOptions(**fields)} if fields else {}
+    driver = libcloud_s3mpu.AmazonS3MultipartDriver(
+        ACCESS_KEY,
+        SECRET_KEY,
+        secure=job.secure,
+        host=job.host,
+        port=job.port,
+        region=REGION,
+        **given,
+    )
+    return driver, driver.get_container(BUCKET)
+
+
+def upload(client: Any, job: Job, source: Source, key: str) -> None:
+    driver, container = client
+    driver.upload_object_via_stream(source.iterator(), container, key)

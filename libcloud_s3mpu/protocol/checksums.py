@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of a part, and values of a whole object made from its parts.
+
+Digests of buffer lists, never of joined copies; the faster wheels are imported when first used.
+Which check a part carries is decided in :mod:`libcloud_s3mpu.protocol.integrity`.
+"""
+
+from __future__ import annotations
+
+import zlib
+import base64
+import hashlib
+from typing import Any, Protocol
+from functools import cache
+from importlib import import_module
+from collections.abc import Callable, Iterable
+
+#: Algorithm, as options name it -> its ``x-amz-checksum-algorithm`` (None: only Content-MD5).
+ALGORITHMS: dict[str, str | None] = {
+    "crc32": "CRC32",
+    "crc32c": "CRC32C",
+    "crc64nvme": "CRC64NVME",
+    "sha1": "SHA1",
+    "sha256": "SHA256",
+    "md5": None,
+}
+
+#: SHA-256 of no bytes at all, as SigV4 writes it.
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+
+
+class Digest(Protocol):
+    """What ``hashlib`` objects do, as far as it is needed here."""
+
+    def update(self, data: Any, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class _Crc:
+    """A CRC with the interface of a ``hashlib`` object; ``step(data, crc)`` carries it on."""
+
+    __slots__ = ("_step", "_crc", "_width")
+
+    def __init__(self, step: Callable[[Any, int], int], width: int) -> None:
+        self._step = step
+        self._crc = 0
+        self._width = width
+
+    def update(self, data: Any, /) -> None:
+        self._crc = self._step(data, self._crc)
+
+    def digest(self) -> bytes:
+        return self._crc.to_bytes(self._width, "big")
+
+
+def _md5() -> Digest:
+    # usedforsecurity: a FIPS build refuses MD5 as a security measure, which it is not here.
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _sha1() -> Digest:
+    return hashlib.sha1(usedforsecurity=False)
+
+
+@cache
+def _crc_step(algorithm: str) -> tuple[Callable[[Any, int], int], int] | None:
+    """Give the fastest ``step`` that is installed and its width in bytes, or None."""
+    if algorithm == "crc32":
+        return zlib.crc32, 4
+    # (module, function, order of its arguments); the first that imports is taken.
+    found = {
+        "crc32c": [("crc32c", "crc32c"), ("awscrt.checksums", "crc32c")],
+        "crc64nvme": [("awscrt.checksums", "crc64nvme")],
+    }[algorithm]
+    for module_name, function in found:
+        try:
+            module = import_module(module_name)
+        except ImportError:
+            continue
+        return getattr(module, function), 8 if algorithm == "crc64nvme" else 4
+    return None
+
+
+def is_available(algorithm: str) -> bool:
+    """Tell whether ``algorithm`` can be computed with what is installed."""
+    return not algorithm.startswith("crc") or _crc_step(algorithm) is not None
+
+
+def new_digest(algorithm: str) -> Digest:
+    """Begin a digest.
+
+    :raises ImportError: if a CRC needs a wheel that is not installed; names the extra.
+    """
+    if algorithm == "md5":
+        return _md5()
+    if algorithm == "sha1":
+        return _sha1()
+    if algorithm == "sha256":
+        return hashlib.sha256()
+    step = _crc_step(algorithm)
+    if step is None:
+        extra = "fast" if algorithm == "crc32c" else "crt"
+        raise ImportError(
+            f"checksum={algorithm!r} needs a wheel that is not installed: "
+            f'pip install "libcloud_s3mpu[{extra}]"'
+        )
+    return _Crc(*step)
+
+
+def digest_of(algorithm: str, buffers: Iterable[Any]) -> bytes:
+    """Digest ``buffers`` in order. Runs without the GIL for all but the smallest buffers."""
+    digest = new_digest(algorithm)
+    for buffer in buffers:
+        digest.update(buffer)
+    return digest.digest()
+
+
+def encoded(digest: bytes) -> str:
+    """Give a digest as headers and XML carry it (base64)."""
+    return base64.b64encode(digest).decode("ascii")
+
+
+def composite_etag(part_etags: Iterable[str]) -> str | None:
+    """Give the ETag that S3 makes of the parts' ETags: the MD5 of their MD5s, ``-`` their number.
+
+    None where an ETag is not an MD5 (SSE-KMS, SSE-C, other services' own schemes).
+    """
+    whole = _md5()
+    number = 0
+    for etag in part_etags:
+        if not is_md5(etag):
+            return None
+        whole.update(bytes.fromhex(etag))
+        number += 1
+    return f"{whole.digest().hex()}-{number}"
+
+
+def is_md5(etag: str) -> bool:
+    """Tell whether ``etag`` has the form of an MD5 in hexadecimal digits."""
+    return len(etag) == 32 and all(c in "0123456789abcdefABCDEF" for c in etag)
+
+
+def composite_checksum(algorithm: str, part_digests: Iterable[bytes]) -> str:
+    """Give S3's COMPOSITE checksum: the digest of the parts' digests, ``-`` their number."""
+    digest = new_digest(algorithm)
+    number = 0
+    for part in part_digests:
+        digest.update(part)
+        number += 1
+    return f"{encoded(digest.digest())}-{number}"

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a request goes: host, port, base path and addressing style; and how a key is written.
+
+Pure text in, text out. What is computed here is signed and sent byte for byte; no library between
+here and the socket may normalise it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from .errors import InvalidRequestError
+
+Addressing = Literal["auto", "path", "virtual"]
+
+#: RFC 3986 unreserved besides letters and digits: what SigV4 leaves as it is, and "/" of a key.
+_KEY_SAFE = "-._~/"
+_QUERY_SAFE = "-._~"
+
+#: A bucket that can be a DNS label (S3 User Guide, "Bucket naming rules"); with a dot in it, TLS
+#: certificates for ``*.host`` do not match.
+_DNS_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
+#: What is no bucket name anywhere. RGW tenants ("tenant:bucket") and old upper-case or underscored
+#: names stay allowed; S3 itself refuses the rest.
+_BUCKET = re.compile(r"[A-Za-z0-9._:-]{1,255}\Z")
+#: Hosts that take only virtual-host addressing (accelerate, S3 Express).
+_VIRTUAL_ONLY = re.compile(r"(^|\.)(s3-accelerate(\.dualstack)?|s3express-[a-z0-9-]+)\.")
+#: AWS's shape of a region: "eu-west-3", "us-gov-east-1", "us-isob-east-1", "mx-central-1".
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}\Z")
+#: XML 1.0 cannot carry these, so a listing or a complete that names such a key cannot be read.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+
+
+def is_region(region: str) -> bool:
+    """Tell whether ``region`` has the shape of an AWS region."""
+    return _REGION.match(region) is not None
+
+
+def aws_host(region: str) -> str:
+    """Give the S3 host of an AWS region (dual-stack and FIPS hosts go by ``host=``)."""
+    if region.startswith("cn-"):
+        return f"s3.{region}.amazonaws.com.cn"
+    if region.startswith("us-iso-"):
+        return f"s3.{region}.c2s.ic.gov"
+    if region.startswith("us-isob-"):
+        return f"s3.{region}.sc2s.sgov.gov"
+    return f"s3.{region}.amazonaws.com"
+
+
+def encode_key(key: str) -> str:
+    """Percent-encode a key for a path: every byte but unreserved ones and ``/``."""
+    return quote(key, safe=_KEY_SAFE)
+
+
+def encode_query(pairs: tuple[tuple[str, str], ...]) -> str:
+    """Give the canonical query string, which is also the one that is sent (``?uploads=``)."""
+    encoded = sorted(
+        (quote(name, safe=_QUERY_SAFE), quote(value, safe=_QUERY_SAFE)) for name, value in pairs
+    )
+    return "&".join(f"{name}={value}" for name, value in encoded)
+
+
+def check_key(key: str, *, container: str, max_bytes: int = 1024) -> None:
+    """Refuse a key that no service stores under exactly this name.
+
+    :raises InvalidRequestError: if it is empty, longer than ``max_bytes`` of UTF-8, or holds a
+        character that XML cannot carry.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"object_name must be a str, not {type(key).__name__}")
+    problem = None
+    if not key:
+        problem = "is empty"
+    elif found := _NOT_XML.search(key):
+        problem = f"holds the character U+{ord(found.group()):04X}, which XML cannot carry"
+    elif (length := len(key.encode("utf-8"))) > max_bytes:
+        problem = f"is {length} bytes of UTF-8; the longest is {max_bytes} (KeyTooLongError)"
+    if problem:
+        shown = key if len(key) <= 80 else key[:77] + "..."
+        raise InvalidRequestError(
+            f"object name {shown!r} {problem}", container=container, object_name=key
+        )
+
+
+def check_bucket(bucket: str) -> None:
+    """Refuse what is no bucket name before anything is sent.
+
+    :raises InvalidRequestError: if it is empty, ``.`` or ``..``, or holds ``/``, ``?`` and such.
+    """
+    if not isinstance(bucket, str) or not _BUCKET.match(bucket) or bucket in (".", ".."):
+        raise InvalidRequestError(f"{bucket!r} is not a container name", container=str(bucket))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One service's address.
+
+    :param host: name or IPv4 address, or IPv6 address in brackets.
+    :param base_path: ``""`` or ``"/base"``, percent-encoded, in front of every path.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    base_path: str = ""
+    addressing: Addressing = "auto"
+
+    @classmethod
+    def from_url(cls, url: str, *, addressing: Addressing = "auto") -> Endpoint:
+        """Read ``https://host:port/base``.
+
+        :raises ValueError: if the scheme is not http or https, there is no host, or there is a
+            query, fragment, user or password.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"an endpoint URL reads https://host[:port][/base], not {url!r}")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("an endpoint URL has no query, fragment, user or password")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        base = quote(parts.path.rstrip("/"), safe=_KEY_SAFE + "%")
+        return cls(parts.scheme, host, port, base, addressing)
+
+    def host_for(self, bucket: str) -> str:
+        """Give the host that requests for ``bucket`` go to."""
+        return f"{bucket}.{self.host}" if self.is_virtual(bucket) else self.host
+
+    def netloc(self, host: str) -> str:
+        """Give the ``Host`` header, which is also what is signed: without a default port."""
+        default = 443 if self.scheme == "https" else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+    def is_virtual(self, bucket: str) -> bool:
+        """Tell whether the bucket goes into the host name.
+
+        ``auto`` is path style, as upstream's driver does it and every service but a few takes it;
+        hosts that take nothing else get virtual-host style.
+        """
+        if self.addressing == "path" or not bucket:
+            return False
+        if self.addressing == "auto":
+            return bool(_VIRTUAL_ONLY.search(self.host)) and bool(_DNS_BUCKET.match(bucket))
+        if not _DNS_BUCKET.match(bucket):
+            raise InvalidRequestError(
+                f"container {bucket!r} cannot be part of a host name; "
+                'use ex_addressing="path" for it',
+                container=bucket,
+            )
+        return True
+
+    def path(self, bucket: str, key: str | None = None) -> str:
+        """Give the path of a bucket, or of ``key`` in it, encoded as it is signed and sent."""
+        if self.is_virtual(bucket):
+            return f"{self.base_path}/{encode_key(key) if key is not None else ''}"
+        if key is None:
+            return f"{self.base_path}/{bucket}"
+        return f"{self.base_path}/{bucket}/{encode_key(key)}"

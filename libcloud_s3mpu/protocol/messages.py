@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests and answers as values, and the error that an answer means.
+
+What the multipart verbs put into a request and read out of an answer is :mod:`.wire`; who sends it
+is :mod:`libcloud_s3mpu.transfer.connection`. Nothing here is specific to a verb.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+from datetime import datetime, timezone
+from dataclasses import field, dataclass
+from email.utils import parsedate_to_datetime
+from collections.abc import Mapping, Iterable
+
+from . import xml
+from .errors import ServiceError, S3MultipartError, MalformedAnswerError, error_class
+
+#: How much of an answer that is no XML an error quotes, in characters.
+QUOTED = 200
+
+
+class Body(Protocol):
+    """What a request carries: sent any number of times, so iterating must begin anew each time."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def buffers(self) -> Iterable[Any]:
+        """Give the bytes as buffers, in order."""
+        ...
+
+
+class Bytes:
+    """A body that is one small piece of bytes (XML)."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def buffers(self) -> tuple[bytes, ...]:
+        return (self._data,)
+
+
+EMPTY_BODY = Bytes(b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Request:
+    """One request, not yet signed.
+
+    :param operation: S3's name of it ("UploadPart"), for errors and logs.
+    :param headers: lower-case names, values checked; without host, date, authorization, length.
+    :param payload_sha256: hexadecimal SHA-256 of the body, or None for ``UNSIGNED-PAYLOAD``.
+    :param answer_limit: the most bytes of a good answer's body that are read.
+    :param patience_seconds: read time-out where this verb's differs from the connection's.
+    """
+
+    operation: str
+    method: str
+    bucket: str
+    key: str | None = None
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
+    payload_sha256: str | None = None
+    answer_limit: int = xml.MAX_XML_BYTES
+    patience_seconds: float | None = None
+    upload_id: str | None = None
+    part_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Response:
+    """An answer: status, headers by lower-case name, and the body as far as it was read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+def context_of(request: S3Request) -> dict[str, Any]:
+    """Give the keyword arguments with which an error says what was being done."""
+    return {
+        "operation": request.operation,
+        "container": request.bucket or None,
+        "object_name": request.key,
+        "upload_id": request.upload_id,
+        "part_number": request.part_number,
+    }
+
+
+def described(request: S3Request) -> str:
+    """Give the head of an error's text: what failed, for which object, upload and part."""
+    where = request.bucket if request.key is None else f"{request.bucket}/{request.key}"
+    details = []
+    if request.upload_id:
+        details.append(f"upload {request.upload_id}")
+    if request.part_number is not None:
+        details.append(f"part {request.part_number}")
+    suffix = f" ({', '.join(details)})" if details else ""
+    return f"{request.operation} failed for {where}{suffix}"
+
+
+def parse_body(request: S3Request, response: S3Response, *, root: str) -> xml.Element:
+    """Parse a good answer, which must have this root.
+
+    :raises S3MultipartError: the error inside a 200, or :class:`MalformedAnswerError`.
+    """
+    try:
+        element = xml.parse(response.body)
+    except xml.XmlError as error:
+        raise malformed(request, response, str(error)) from error
+    name = xml.local_name(element)
+    if name == "Error":
+        raise service_error(request, response)
+    if name != root:
+        raise malformed(request, response, f"the answer is <{name}>, not <{root}>")
+    return element
+
+
+def malformed(request: S3Request, response: S3Response, problem: str) -> MalformedAnswerError:
+    """Make the error for an answer that makes no sense; it quotes a line of it."""
+    return MalformedAnswerError(
+        f"{described(request)}: HTTP {response.status}, but {problem}{_quoted(response.body)}",
+        http_status=response.status,
+        request_id=response.headers.get("x-amz-request-id"),
+        **context_of(request),
+    )
+
+
+def service_error(request: S3Request, response: S3Response) -> S3MultipartError:
+    """Make the error that an answer means, by the table of :mod:`.errors`."""
+    code, message, request_id = _parsed_error(response.body)
+    cls = error_class(http_status=response.status, s3_code=code)
+    if cls.__name__ == "ObjectMissingError" and request.key is None:
+        cls = error_class(http_status=404, s3_code="NoSuchBucket")
+    retry_after = _retry_after(response.headers)
+    if code:
+        said = (
+            f"{code}: {message} (HTTP {response.status})"
+            if message
+            else f"{code} (HTTP {response.status})"
+        )
+    else:
+        said = f"HTTP {response.status}{_quoted(response.body)}"
+    if region := response.headers.get("x-amz-bucket-region"):
+        said += f"; the container is in region {region[:64]!r}"
+    error = cls(
+        f"{described(request)}: {said}",
+        http_status=response.status,
+        s3_code=code,
+        request_id=request_id or response.headers.get("x-amz-request-id"),
+        retry_after_seconds=retry_after,
+        **context_of(request),
+    )
+    if response.status == 200 and cls is ServiceError:
+        error.http_code = 200
+    return error
+
+
+def raise_for_status(request: S3Request, response: S3Response, *good: int) -> None:
+    """Raise the error an answer means unless its status is one of ``good``."""
+    if response.status not in good:
+        raise service_error(request, response)
+
+
+def _parsed_error(body: bytes) -> tuple[str | None, str | None, str | None]:
+    try:
+        root = xml.parse(body)
+    except xml.XmlError:
+        return None, None, None
+    if xml.local_name(root) != "Error":
+        return None, None, None
+    code, message = xml.text_of(root, "Code"), xml.text_of(root, "Message")
+    return (code or None), (_one_line(message) if message else None), xml.text_of(root, "RequestId")
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= QUOTED else line[: QUOTED - 3] + "..."
+
+
+def _quoted(body: bytes) -> str:
+    line = _one_line(body[: 4 * QUOTED].decode("utf-8", "replace"))
+    return f": {line!r}" if line else ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After`` (seconds, or a date against the answer's own Date); garbage is None."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        pass
+    else:
+        return seconds if 0 <= seconds < 1e9 else None
+    try:
+        until = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(headers["date"])
+        return max(0.0, (_aware(until) - _aware(now)).total_seconds())
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the caller chose, checked the moment it is chosen.
+
+Frozen, keyword-only, units in the names. Nothing here knows a service (that is :mod:`.limits`), and
+nothing reads the environment. A driver carries one :class:`UploadOptions` as its default and a call
+may pass another one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from dataclasses import field, fields, dataclass
+from collections.abc import Callable
+
+from .retry import RetryPolicy
+from .limits import MIB
+from .checksums import ALGORITHMS
+
+#: Default bound on the bytes of an upload that are held in memory.
+DEFAULT_MEMORY_BUDGET = 128 * MIB
+#: No more workers than this unless asked: 20 connections x 5 MiB at 90 MB/s each is 1.1 GiB/s on a
+#: service with S3's latencies, with 100 MiB in flight (docs/benchmarks.md).
+DEFAULT_MAX_CONCURRENCY = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadOptions:
+    """How an upload is done. Safe to share between threads and calls: it cannot change.
+
+    :param part_size_bytes: size of the first parts; None chooses (5 MiB, growing by the schedule of
+        :mod:`~libcloud_s3mpu.protocol.partsize`).
+    :param memory_budget_bytes: bound on the bytes of parts held in memory; a part larger than half
+        of it waits in a temporary file instead.
+    :param concurrency: how many parts may be in flight. 1 sends everything from the calling
+        thread; None starts workers as the network asks for them, 20 at most.
+    :param checksum: the check that each part carries: ``"auto"``, None, or one of ``crc32``,
+        ``crc32c``, ``crc64nvme``, ``sha1``, ``sha256``, ``md5``. ``"auto"`` is a CRC where the
+        payload is not signed, and nothing more where it is (signing is a check already).
+    :param sign_payload: True signs the SHA-256 of every body, False never does, None signs on plain
+        http and relies on TLS and the checksum on https.
+    :param on_failure: ``"abort"`` frees the parts; ``"keep"`` leaves them on the service, and the
+        error names the upload id.
+    :param size_bytes: exact length of the source where the caller knows it: parts are cut to fit,
+        and a source that turns out shorter or longer is refused.
+    :param size_hint_bytes: a length the source is expected to stay within; only cuts are chosen
+        by it. Services that want equal parts need it for sources above 156 GiB.
+    :param if_none_match: ``"*"`` creates the object only where none has that name.
+    :param if_match: an ETag; replaces the object only while it has that one.
+    :param retry: the :class:`~libcloud_s3mpu.protocol.retry.RetryPolicy` of every request.
+    :param spool_directory: where parts too large for memory wait; None is the system's temporary
+        folder.
+    :param on_event: called in the calling thread with each event of
+        :mod:`~libcloud_s3mpu.protocol.events`; what it raises ends the upload.
+    """
+
+    part_size_bytes: int | None = None
+    memory_budget_bytes: int = DEFAULT_MEMORY_BUDGET
+    concurrency: int | None = None
+    checksum: str | None = "auto"
+    sign_payload: bool | None = None
+    on_failure: Literal["abort", "keep"] = "abort"
+    size_bytes: int | None = None
+    size_hint_bytes: int | None = None
+    if_none_match: str | None = None
+    if_match: str | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    spool_directory: str | None = None
+    on_event: Callable[[Any], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("part_size_bytes", "memory_budget_bytes", "concurrency"):
+            _check_integer(name, getattr(self, name), at_least=1)
+        for name in ("size_bytes", "size_hint_bytes"):
+            _check_integer(name, getattr(self, name), at_least=0)
+        if self.memory_budget_bytes is None:
+            raise ValueError("memory_budget_bytes must be a number of bytes, not None")
+        if self.checksum not in (None, "auto", *ALGORITHMS):
+            names = ", ".join(ALGORITHMS)
+            raise ValueError(f'checksum must be "auto", None or one of {names}: {self.checksum!r}')
+        if self.sign_payload not in (None, True, False):
+            raise ValueError(f"sign_payload must be None, True or False, not {self.sign_payload!r}")
+        if self.on_failure not in ("abort", "keep"):
+            raise ValueError(f'on_failure must be "abort" or "keep", not {self.on_failure!r}')
+        if self.if_none_match not in (None, "*"):
+            raise ValueError(f'if_none_match must be None or "*", not {self.if_none_match!r}')
+        if not isinstance(self.retry, RetryPolicy):
+            raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")
+
+    @classmethod
+    def checked(cls, value: Any) -> UploadOptions:
+        """Give ``value`` back; a clear error if it is no :class:`UploadOptions`."""
+        if isinstance(value, cls):
+            return value
+        names = ", ".join(f.name for f in fields(cls))
+        raise TypeError(f"ex_options must be UploadOptions({names}), not {type(value).__name__}")
+
+
+def _check_integer(name: str, value: Any, *, at_least: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, not {value}")

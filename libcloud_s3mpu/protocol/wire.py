@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The multipart verbs and their neighbours as pairs: a request value, and the reader of its answer.
+
+A request says nothing about hosts, signatures or time; an answer's reader returns a value or raises
+one of our errors, and believes a 200 only after it has read the body. Sending is
+:mod:`libcloud_s3mpu.transfer.connection`'s, order is :mod:`.session`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+
+from . import xml
+from . import headers as header_rules
+from .errors import S3MultipartError, UploadMissingError, InvalidRequestError
+from .session import UploadedPart
+from .messages import (
+    Body,
+    Bytes,
+    S3Request,
+    S3Response,
+    malformed,
+    context_of,
+    parse_body,
+    service_error,
+    raise_for_status,
+)
+from .integrity import BodyCheck, BodyDigests, compare
+
+#: S3 may take minutes over a complete and sends white space meanwhile (CompleteMultipartUpload,
+#: Amazon S3 API Reference, read 2026-11).
+COMPLETE_PATIENCE_SECONDS = 600.0
+#: Part answers and aborts have no body to speak of.
+SMALL_ANSWER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The object of an upload: its place, and the caller's checked headers (lower-case names)."""
+
+    bucket: str
+    key: str
+    headers: Mapping[str, str]
+
+    def headers_for(self, operation: str) -> dict[str, str]:
+        """Give those headers that belong on ``operation`` (see :mod:`.headers`)."""
+        return header_rules.for_request(self.headers, operation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """What a PUT or a complete confirmed: ETag without quotes (None if the service named none)."""
+
+    etag: str | None
+    version_id: str | None = None
+    checksum: str | None = None
+    checksum_type: str | None = None
+    is_opaque: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartPage:
+    """One page of ListParts; ``next_marker`` is None on the last."""
+
+    parts: tuple[UploadedPart, ...]
+    next_marker: str | None
+
+
+def unquoted(etag: str | None) -> str | None:
+    """Give an ETag without its quotes; None if it is missing, empty, or cut in the middle."""
+    if etag is None:
+        return None
+    etag = etag.strip()
+    if len(etag) >= 2 and etag[0] == etag[-1] == '"':
+        etag = etag[1:-1]
+    return etag if etag and '"' not in etag else None
+
+
+# -- single PUT ----------------------------------------------------------------------------------
+
+
+def put_request(target: Target, body: Body, digests: BodyDigests) -> S3Request:
+    """Make the single ``PUT`` of a whole object."""
+    return S3Request(
+        operation="PutObject",
+        method="PUT",
+        bucket=target.bucket,
+        key=target.key,
+        headers={**target.headers_for("put"), **digests.headers},
+        body=body,
+        payload_sha256=digests.sha256,
+        answer_limit=SMALL_ANSWER,
+    )
+
+
+def put_result(request: S3Request, response: S3Response, digests: BodyDigests) -> StoredObject:
+    """Read the answer to a single ``PUT``."""
+    _check_answered(request, response, 200, 201)
+    etag = unquoted(response.headers.get("etag"))
+    if etag is not None:
+        compare(request, response.headers, etag=etag, digests=digests)
+    return _stored(response, etag=etag, digests=digests)
+
+
+# -- initiate ------------------------------------------------------------------------------------
+
+
+def initiate_request(target: Target, check: BodyCheck) -> S3Request:
+    """Make the ``POST ?uploads`` that begins an upload and declares the parts' checksum."""
+    headers = target.headers_for("initiate")
+    if check.s3_algorithm:
+        headers["x-amz-checksum-algorithm"] = check.s3_algorithm
+        if check.s3_algorithm == "CRC64NVME":
+            # S3 has no COMPOSITE of this one ("Checking object integrity", read 2026-11).
+            headers["x-amz-checksum-type"] = "FULL_OBJECT"
+    return S3Request(
+        operation="CreateMultipartUpload",
+        method="POST",
+        bucket=target.bucket,
+        key=target.key,
+        query=(("uploads", ""),),
+        headers=headers,
+    )
+
+
+def initiate_result(request: S3Request, response: S3Response) -> str:
+    """Read the upload id: opaque, but never empty and never with a control character."""
+    raise_for_status(request, response, 200)
+    root = parse_body(request, response, root="InitiateMultipartUploadResult")
+    upload_id = xml.text_of(root, "UploadId")
+    if not upload_id or not upload_id.isprintable():
+        raise malformed(request, response, "it has no usable UploadId")
+    return upload_id
+
+
+# -- upload part ---------------------------------------------------------------------------------
+
+
+def upload_part_request(
+    target: Target, *, upload_id: str, part_number: int, body: Body, digests: BodyDigests
+) -> S3Request:
+    """Make the ``PUT ?partNumber=N&uploadId=U`` of one part."""
+    return S3Request(
+        operation="UploadPart",
+        method="PUT",
+        bucket=target.bucket,
+        key=target.key,
+        query=(("partNumber", str(part_number)), ("uploadId", upload_id)),
+        headers={**target.headers_for("part"), **digests.headers},
+        body=body,
+        payload_sha256=digests.sha256,
+        answer_limit=SMALL_ANSWER,
+        upload_id=upload_id,
+        part_number=part_number,
+    )
+
+
+def upload_part_result(
+    request: S3Request, response: S3Response, digests: BodyDigests
+) -> UploadedPart:
+    """Read the answer to a part: a 200 without a whole ETag is no answer (a cut head has none)."""
+    _check_answered(request, response, 200)
+    etag = unquoted(response.headers.get("etag"))
+    if etag is None:
+        raise malformed(request, response, "it has no whole ETag")
+    compare(request, response.headers, etag=etag, digests=digests)
+    assert request.part_number is not None and request.body is not None
+    return UploadedPart(
+        part_number=request.part_number,
+        size=request.body.size,
+        etag=etag,
+        checksum=digests.checksum,
+    )
+
+
+# -- complete ------------------------------------------------------------------------------------
+
+
+def complete_request(
+    target: Target, *, upload_id: str, parts: Sequence[UploadedPart], check: BodyCheck
+) -> S3Request:
+    """Make the ``POST ?uploadId=U`` that joins ``parts``, in the order of their numbers."""
+    name = f"Checksum{check.s3_algorithm}" if check.s3_algorithm else None
+    items = []
+    for part in parts:
+        fields = [("PartNumber", str(part.part_number)), ("ETag", f'"{part.etag}"')]
+        if name and part.checksum:
+            fields.append((name, part.checksum))
+        items.append(("Part", fields))
+    headers = target.headers_for("complete")
+    headers["content-type"] = "application/xml"
+    if check.s3_algorithm == "CRC64NVME":
+        headers["x-amz-checksum-type"] = "FULL_OBJECT"
+    return S3Request(
+        operation="CompleteMultipartUpload",
+        method="POST",
+        bucket=target.bucket,
+        key=target.key,
+        query=(("uploadId", upload_id),),
+        headers=headers,
+        body=Bytes(xml.build("CompleteMultipartUpload", items)),
+        patience_seconds=COMPLETE_PATIENCE_SECONDS,
+        upload_id=upload_id,
+    )
+
+
+def complete_result(request: S3Request, response: S3Response, check: BodyCheck) -> StoredObject:
+    """Read the answer to complete: a 200 counts only with the right root element."""
+    raise_for_status(request, response, 200)
+    root = parse_body(request, response, root="CompleteMultipartUploadResult")
+    stored = _stored(response, etag=unquoted(xml.text_of(root, "ETag")), digests=None)
+    name = f"Checksum{check.s3_algorithm}" if check.s3_algorithm else None
+    return StoredObject(
+        etag=stored.etag,
+        version_id=stored.version_id,
+        checksum=xml.text_of(root, name) if name else None,
+        checksum_type=xml.text_of(root, "ChecksumType"),
+        is_opaque=stored.is_opaque,
+    )
+
+
+# -- abort, list parts, head ---------------------------------------------------------------------
+
+
+def abort_request(target: Target, *, upload_id: str) -> S3Request:
+    """Make the ``DELETE ?uploadId=U`` that frees the parts."""
+    return S3Request(
+        operation="AbortMultipartUpload",
+        method="DELETE",
+        bucket=target.bucket,
+        key=target.key,
+        query=(("uploadId", upload_id),),
+        headers=target.headers_for("other"),
+        answer_limit=SMALL_ANSWER,
+        upload_id=upload_id,
+    )
+
+
+def abort_result(request: S3Request, response: S3Response) -> None:
+    """Read the answer to abort: an upload that is not there any more is what was wanted."""
+    if response.status != 404:
+        raise_for_status(request, response, 200, 204)
+
+
+def list_parts_request(
+    target: Target, *, upload_id: str, marker: str | None = None, max_parts: int = 1000
+) -> S3Request:
+    """Make the ``GET ?uploadId=U`` of one page of parts after part number ``marker``."""
+    query = [("max-parts", str(max_parts)), ("uploadId", upload_id)]
+    if marker is not None:
+        query.append(("part-number-marker", marker))
+    return S3Request(
+        operation="ListParts",
+        method="GET",
+        bucket=target.bucket,
+        key=target.key,
+        query=tuple(query),
+        headers=target.headers_for("other"),
+        upload_id=upload_id,
+    )
+
+
+def list_parts_result(request: S3Request, response: S3Response) -> PartPage:
+    """Read one page of parts; Ceph 16 answers an unknown upload with NoSuchKey."""
+    if response.status == 404:
+        error = service_error(request, response)
+        if error.s3_code in (None, "NoSuchKey", "NoSuchUpload"):
+            raise UploadMissingError(
+                error.value, http_status=404, s3_code=error.s3_code, **context_of(request)
+            )
+        raise error
+    raise_for_status(request, response, 200)
+    root = parse_body(request, response, root="ListPartsResult")
+    parts = []
+    for element in xml.children(root, "Part"):
+        number, size = xml.text_of(element, "PartNumber"), xml.text_of(element, "Size")
+        etag = unquoted(xml.text_of(element, "ETag"))
+        if not (number or "").isdecimal() or not (size or "").isdecimal() or etag is None:
+            raise malformed(request, response, "a part in it lacks its number, size or ETag")
+        parts.append(UploadedPart(part_number=int(number or 0), size=int(size or 0), etag=etag))
+    marker = xml.text_of(root, "NextPartNumberMarker")
+    truncated = (xml.text_of(root, "IsTruncated") or "").strip().lower() == "true"
+    # Swift says "truncated" with an empty marker for ever: a page that leads nowhere is the last.
+    return PartPage(parts=tuple(parts), next_marker=marker if truncated and marker else None)
+
+
+def head_request(target: Target) -> S3Request:
+    """Make the ``HEAD`` of the object."""
+    headers = target.headers_for("part")
+    return S3Request(
+        operation="HeadObject", method="HEAD", bucket=target.bucket, key=target.key, headers=headers
+    )
+
+
+def head_result(request: S3Request, response: S3Response) -> tuple[int, StoredObject]:
+    """Read the answer to HEAD: size in bytes, and what is stored."""
+    raise_for_status(request, response, 200)
+    length = response.headers.get("content-length", "")
+    if not length.isdecimal():
+        raise malformed(request, response, "it has no Content-Length")
+    etag = unquoted(response.headers.get("etag"))
+    return int(length), _stored(response, etag=etag, digests=None)
+
+
+# -- shared --------------------------------------------------------------------------------------
+
+
+def _check_answered(request: S3Request, response: S3Response, *good: int) -> None:
+    raise_for_status(request, response, *good)
+    if b"<Error" in response.body[:1024]:
+        raise service_error(request, response)
+
+
+def _stored(response: S3Response, *, etag: str | None, digests: BodyDigests | None) -> StoredObject:
+    version = response.headers.get("x-amz-version-id")
+    return StoredObject(
+        etag=etag,
+        version_id=version if version and version != "null" else None,
+        checksum=digests.checksum if digests else None,
+        is_opaque=header_rules.is_opaque_etag(response.headers),
+    )
+
+
+def check_upload_id(upload_id: str) -> None:
+    """Refuse what cannot be an upload id before it goes into a request.
+
+    :raises InvalidRequestError: if it is empty or holds a control character.
+    """
+    if not isinstance(upload_id, str) or not upload_id or not upload_id.isprintable():
+        raise InvalidRequestError(f"{upload_id!r} is not an upload id")
+
+
+def is_upload_gone(error: S3MultipartError) -> bool:
+    """Tell whether an error means that the upload is no longer on the service."""
+    return isinstance(error, UploadMissingError)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""XML from services that may lie: parsed without DTDs, entities or network, matched by local name.
+
+Bodies are bounded before they get here (:data:`MAX_XML_BYTES`); what the elements mean is
+:mod:`.wire`'s business. Namespaces are ignored, since some services answer without one or with
+another (s3rver, SeaweedFS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+#: The most that is read of an answer in bytes: ListParts of 1,000 parts is about 300 KiB, a listing
+#: of 1,000 keys of 1,024 escaped bytes stays below this.
+MAX_XML_BYTES = 8 * 1024 * 1024
+#: The most that is read of an error's body, in bytes.
+MAX_ERROR_BYTES = 64 * 1024
+
+Element = etree._Element
+
+
+class XmlError(ValueError):
+    """The text is not XML, or is XML that no service has a reason to send."""
+
+
+def parse(body: bytes) -> Element:
+    """Parse an answer; white space around it is no fault (S3 sends it while it works).
+
+    :raises XmlError: if it is empty, no XML, or has a DOCTYPE.
+    """
+    text = body.strip()
+    if not text:
+        raise XmlError("the answer is empty")
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        load_dtd=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(text, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise XmlError(f"the answer is not XML ({error})") from error
+    if root is None or root.getroottree().docinfo.doctype:
+        raise XmlError("the answer has a DOCTYPE, which is refused")
+    return root
+
+
+def local_name(element: Element) -> str:
+    """Give an element's name without its namespace; ``""`` for an entity reference."""
+    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+
+
+def children(element: Element, name: str) -> Iterator[Element]:
+    """Give the direct children called ``name``, whatever their namespace."""
+    for child in element:
+        if local_name(child) == name:
+            yield child
+
+
+def text_of(element: Element, name: str) -> str | None:
+    """Give the text of the first child called ``name``; None if there is none."""
+    for child in children(element, name):
+        return child.text or ""
+    return None
+
+
+def build(name: str, items: list[tuple[str, list[tuple[str, str]]]]) -> bytes:
+    """Build ``<name><item><field>text</field>...</item>...</name>`` in S3's namespace."""
+    root = etree.Element(name, nsmap={None: "http://s3.amazonaws.com/doc/2006-03-01/"})
+    for item_name, item_fields in items:
+        item = etree.SubElement(root, item_name)
+        for field_name, text in item_fields:
+            etree.SubElement(item, field_name).text = text
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")

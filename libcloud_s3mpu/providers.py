@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names under which libcloud finds these drivers, and the switch that replaces its own.
+
+:func:`register` writes to libcloud's table of drivers and to its ``Provider`` constants, which is
+how third-party drivers are made known (libcloud has no entry points). Drivers themselves are in
+:mod:`.driver`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from libcloud.storage.types import Provider
+from libcloud.storage.drivers import s3 as upstream
+from libcloud.storage.providers import DRIVERS
+
+from .driver import AmazonS3MultipartDriver
+
+__all__ = ["S3_MULTIPART", "family_drivers", "register", "unregister"]
+
+#: The name of the driver: ``get_driver("s3_multipart")``.
+S3_MULTIPART = "s3_multipart"
+#: Where libcloud looks the classes up: this module, which holds the family's classes too.
+_MODULE = __name__
+#: What ``register(replace=True)`` replaced: libcloud's name -> its entry. Kept on libcloud's own
+#: table's module so that a reload of this package still knows how to undo it.
+_REPLACED_ATTRIBUTE = "_s3mpu_replaced"
+
+
+def _replaced() -> dict[str, tuple[str, str]]:
+    from libcloud.storage import providers as table
+
+    if not hasattr(table, _REPLACED_ATTRIBUTE):
+        setattr(table, _REPLACED_ATTRIBUTE, {})
+    found: dict[str, tuple[str, str]] = getattr(table, _REPLACED_ATTRIBUTE)
+    return found
+
+
+def family_drivers() -> dict[str, str]:
+    """Give upstream's S3 names and the name of the class here that replaces each.
+
+    A name for one region (``s3_eu_west``) gets a subclass with that region, named as upstream's
+    is, since apps find a provider by the name of a driver's class (Flask-Cloudy).
+    """
+    found: dict[str, str] = {}
+    for provider, (module, class_name) in {**DRIVERS, **_replaced()}.items():
+        if module == upstream.__name__ and isinstance(provider, str):
+            cls = getattr(upstream, class_name, None)
+            if isinstance(cls, type) and issubclass(cls, upstream.S3StorageDriver):
+                found[provider] = class_name
+    return found
+
+
+def _multipart_class(class_name: str) -> type[AmazonS3MultipartDriver]:
+    """Make the subclass that stands for one of upstream's classes: its attributes, our driver."""
+    if class_name == "S3StorageDriver":
+        return AmazonS3MultipartDriver
+    cls = getattr(upstream, class_name)
+    attributes: dict[str, Any] = {
+        "__doc__": f"Stands for libcloud's ``{class_name}``; see :class:`AmazonS3MultipartDriver`.",
+        "__module__": _MODULE,
+        "name": cls.name,
+        "region_name": cls.region_name,
+        "ex_location_name": cls.ex_location_name,
+    }
+    return type(class_name, (AmazonS3MultipartDriver,), attributes)
+
+
+def __getattr__(name: str) -> Any:
+    """Make the class for a region when libcloud asks for it by name."""
+    if name.startswith("S3") and name in family_drivers().values():
+        cls = _multipart_class(name)
+        globals()[name] = cls
+        return cls
+    raise AttributeError(f"module {_MODULE!r} has no attribute {name!r}")
+
+
+def register(*, replace: bool = False) -> None:
+    """Make the driver known to libcloud; may be called any number of times.
+
+    :param replace: also return these drivers for ``Provider.S3`` and every ``S3_<region>`` name, so
+        that an app changes nothing but this call. :func:`unregister` undoes it.
+    """
+    DRIVERS[S3_MULTIPART] = (_MODULE, "AmazonS3MultipartDriver")
+    Provider.S3_MULTIPART = S3_MULTIPART
+    if not replace:
+        return
+    replaced = _replaced()
+    for provider, class_name in family_drivers().items():
+        if DRIVERS[provider][0] != _MODULE:
+            replaced[provider] = DRIVERS[provider]
+        ours = "AmazonS3MultipartDriver" if class_name == "S3StorageDriver" else class_name
+        DRIVERS[provider] = (_MODULE, ours)
+
+
+def unregister() -> None:
+    """Give libcloud's own drivers back their names; ``s3_multipart`` stays registered."""
+    replaced = _replaced()
+    DRIVERS.update(replaced)
+    replaced.clear()

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attempts: a body is checked once, made into a request, and sent until it is there or hopeless.
+
+The third room of the road. A :class:`PartJob` begins in the caller's thread or in a worker's and
+may move from the first to the second half-way; one thread owns it at a time. What is in flight, and
+what a failure means for the upload, is not its business.
+"""
+
+from __future__ import annotations
+
+import time
+import random
+import logging
+from typing import TypeVar, Protocol
+from collections.abc import Callable
+
+from ..protocol import wire
+from ..protocol.retry import RetryPolicy, attempt
+from ..protocol.errors import TransportError, S3MultipartError
+from ..protocol.session import UploadedPart
+from ..protocol.messages import Body, S3Request, S3Response
+from ..protocol.integrity import BodyCheck, BodyDigests, digests_of
+
+log = logging.getLogger("libcloud_s3mpu.attempt")
+
+T = TypeVar("T")
+
+
+class Waits(Protocol):
+    """An exchange under way (:class:`.exchange.Exchange`)."""
+
+    waited: float
+
+    def advance(self, patience: float | None = None) -> S3Response | None: ...
+    def close(self) -> None: ...
+    def cut(self) -> None: ...
+
+
+class Sender(Protocol):
+    """What sends (:class:`.transport.Transport`)."""
+
+    def call(self, request: S3Request) -> S3Response: ...
+    def begin(self, request: S3Request) -> Waits: ...
+    def resume(self, request: S3Request, exchange: Waits) -> S3Response: ...
+
+
+class PartBody(Body, Protocol):
+    """A body that lets go of its bytes."""
+
+    def release(self) -> None: ...
+
+
+class Stopped(S3MultipartError):
+    """The upload ended while this part was under way; never leaves the road."""
+
+
+def retried(
+    fn: Callable[[int], T],
+    *,
+    policy: RetryPolicy,
+    sleep: Callable[[float], None] = time.sleep,
+    on_retry: Callable[[int, S3MultipartError, float], None] | None = None,
+) -> T:
+    """Run ``fn(attempt)`` under ``policy``, with the real clock and random source."""
+
+    def noted(number: int, error: S3MultipartError, delay: float) -> None:
+        log.info("attempt %d failed, next in %.2f s: %s", number, delay, error.value)
+        if on_retry is not None:
+            on_retry(number, error, delay)
+
+    return attempt(
+        fn,
+        policy=policy,
+        sleep=sleep,
+        clock=time.monotonic,
+        random=random.random,
+        on_retry=noted,
+    )
+
+
+class PartJob:
+    """One part on its way to the service.
+
+    ``result`` or ``error`` is set when it has finished; ``retries`` holds (attempt, delay in
+    seconds, reason) of the attempts that failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        sender: Sender,
+        make_request: Callable[[BodyDigests], S3Request],
+        body: PartBody,
+        check: BodyCheck,
+        policy: RetryPolicy,
+        cost: int,
+        sleep: Callable[[float], None],
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._sender = sender
+        self._make_request = make_request
+        self._body = body
+        self._check = check
+        self._policy = policy
+        self._sleep = sleep
+        self._is_stopping = is_stopping
+        self._request: S3Request | None = None
+        self._digests: BodyDigests | None = None
+        self._exchange: Waits | None = None
+        self._first_error: S3MultipartError | None = None
+        self.size = body.size
+        self.cost = cost
+        self.result: UploadedPart | None = None
+        self.error: BaseException | None = None
+        self.retries: list[tuple[int, float, str]] = []
+        self.wall_seconds = 0.0
+        self.cpu_seconds = 0.0
+        self.waited_seconds = 0.0
+
+    def run_inline(self, patience: float) -> bool:
+        """Send from the caller's thread; False if a worker must go on with :meth:`run`.
+
+        :raises S3MultipartError: if the service refused it and trying again cannot help.
+        """
+        began, cpu = time.perf_counter(), time.thread_time()
+        try:
+            request, digests = self._prepared()
+            exchange = self._sender.begin(request)
+            try:
+                response = exchange.advance(patience)
+            finally:
+                self.waited_seconds = exchange.waited
+            if response is None:
+                self._exchange = exchange
+                return False
+            self._finish(wire.upload_part_result(request, response, digests))
+            return True
+        except S3MultipartError as error:
+            if not error.retryable:
+                raise
+            self._first_error = error
+            return False
+        finally:
+            self.wall_seconds += time.perf_counter() - began
+            self.cpu_seconds += time.thread_time() - cpu
+
+    def run(self) -> None:
+        """Send, or go on where the caller's thread stopped, with retries. In a worker's thread."""
+        began, cpu = time.perf_counter(), time.thread_time()
+        try:
+            self._finish(
+                retried(
+                    self._attempt, policy=self._policy, sleep=self._sleep, on_retry=self._retrying
+                )
+            )
+        finally:
+            self._body.release()
+            self._exchange = None
+            self.wall_seconds += time.perf_counter() - began
+            self.cpu_seconds += time.thread_time() - cpu
+
+    def cut(self) -> None:
+        """Cut the connection under whoever is sending: the attempt fails at once. Any thread."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.cut()
+
+    def release(self) -> None:
+        """Let go of the bytes of a part that is not sent after all."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.close()
+        self._body.release()
+
+    def _attempt(self, number: int) -> UploadedPart:
+        if self._is_stopping():
+            raise Stopped("the upload has ended")
+        request, digests = self._prepared()
+        if self._first_error is not None:
+            # The attempt that failed inline was the first one.
+            error, self._first_error = self._first_error, None
+            raise error
+        exchange = self._exchange
+        if exchange is None:
+            exchange = self._exchange = self._sender.begin(request)
+        try:
+            response = self._sender.resume(request, exchange)
+        finally:
+            self._exchange = None
+        return wire.upload_part_result(request, response, digests)
+
+    def _prepared(self) -> tuple[S3Request, BodyDigests]:
+        if self._request is None or self._digests is None:
+            self._digests = digests_of(self._body, self._check)
+            self._request = self._make_request(self._digests)
+        return self._request, self._digests
+
+    def _finish(self, part: UploadedPart) -> None:
+        self.result = part
+        self._request = None
+        self._body.release()
+
+    def _retrying(self, number: int, error: S3MultipartError, delay: float) -> None:
+        if self._is_stopping():
+            raise Stopped("the upload has ended")
+        kind = type(error).__name__ if isinstance(error, TransportError) else error.s3_code
+        self.retries.append((number, delay, kind or type(error).__name__))

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One attempt of one request over a connection borrowed from libcloud's own requests session.
+
+An exchange can stop half-way: the calling thread begins it, and when the network keeps it waiting
+longer than its patience, a worker goes on where it stopped. urllib3 opens the socket and does TLS,
+``http.client`` parses the answer; here bytes are only handed to the socket, by scatter/gather and
+never joined. It signs nothing, retries nothing and judges no status.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import select
+import socket
+from typing import Any
+from itertools import islice
+from http.client import HTTPResponse, HTTPException, IncompleteRead
+from collections.abc import Callable, Iterator
+
+from ..protocol.xml import MAX_ERROR_BYTES
+from ..protocol.messages import S3Request, S3Response
+
+#: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
+IOV = 256
+#: An idle connection older than this is not used again: S3 closes them after 5 to 20 s.
+MAX_IDLE_SECONDS = 8.0
+
+
+class ExchangeFailed(Exception):
+    """No whole answer came; ``__cause__`` says why.
+
+    ``is_stale`` is True when a kept-alive connection turned out dead before any of the answer.
+    """
+
+    def __init__(self, reason: str, *, is_stale: bool = False, is_timeout: bool = False) -> None:
+        super().__init__(reason)
+        self.is_stale = is_stale
+        self.is_timeout = is_timeout
+
+
+class Channel:
+    """A connected socket and whether it was used before; owned by one exchange at a time."""
+
+    __slots__ = ("connection", "socket", "is_tls", "is_reused", "idle_since")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.socket = connection.sock
+        self.is_tls = isinstance(self.socket, ssl.SSLSocket)
+        self.is_reused = False
+        self.idle_since = 0.0
+
+    def is_usable(self) -> bool:
+        """Tell whether an idle channel may carry another request: young, and nothing came in."""
+        if time.monotonic() - self.idle_since > MAX_IDLE_SECONDS:
+            return False
+        if not _wait(self.socket, select.POLLIN, 0.0):
+            return True
+        if not self.is_tls:
+            return False  # The service closed it, or sent what nobody asked for.
+        try:
+            self.socket.setblocking(False)
+            self.socket.recv(1)
+        except ssl.SSLWantReadError:
+            return True  # Only session tickets of TLS 1.3.
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self.connection.close()
+
+
+def _wait(sock: Any, event: int, timeout: float | None) -> int:
+    """Wait for ``event`` (or an error) on ``sock``; 0 if ``timeout`` seconds passed."""
+    poller = select.poll()
+    poller.register(sock, event)
+    ready = poller.poll(None if timeout is None else timeout * 1000.0)
+    return ready[0][1] if ready else 0
+
+
+class Exchange:
+    """A request on its way, and its answer when it is there.
+
+    Owned by one thread at a time; ``sent_bytes`` may be read by any.
+
+    :param channel: a connected channel; taken over, and handed to ``give_back`` or closed.
+    :param head: request line and headers, encoded.
+    :param timeout: the longest wait without any progress, in seconds; None waits for ever.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_give_back",
+        "_got_early",
+        "_iov",
+        "_is_sent",
+        "_request",
+        "_rest",
+        "_timeout",
+        "sent_bytes",
+        "waited",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        head: bytes,
+        request: S3Request,
+        timeout: float | None,
+        give_back: Callable[[Channel], None],
+    ) -> None:
+        self._channel = channel
+        self._give_back = give_back
+        self._request = request
+        self._timeout = timeout
+        self._is_sent = False
+        self._got_early = False
+        self.sent_bytes = 0
+        #: Seconds that this exchange waited for the network in all.
+        self.waited = 0.0
+        self._iov: list[Any] = [head]
+        self._rest: Iterator[Any] | None = None
+        body = request.body
+        if body is not None and body.size:
+            if getattr(body, "is_lazy", False):
+                self._rest = iter(body.buffers())
+            else:
+                self._iov.extend(body.buffers())
+        channel.socket.setblocking(False)
+
+    def advance(self, patience: float | None = None) -> S3Response | None:
+        """Go on until the answer is there; None once the network kept it waiting for ``patience``.
+
+        :param patience: seconds of waiting, all waits of this call together; None waits up to the
+            time-out each time.
+        :raises ExchangeFailed: if no whole answer came. The channel is closed then.
+        """
+        began = self.waited
+        try:
+            if not self._is_sent and not self._send(patience):
+                return None
+            if patience is not None:
+                patience = max(0.0, patience - (self.waited - began))
+            if not self._await_answer(patience):
+                return None
+            return self._receive()
+        except (OSError, HTTPException, ValueError) as error:
+            self.close()
+            raise self._failure(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def cut(self) -> None:
+        """Make the attempt fail at once, whichever thread runs it; from any thread."""
+        try:
+            # The base class's method: SSLSocket's own takes the TLS object from under the sender.
+            socket.socket.shutdown(self._channel.socket, socket.SHUT_RDWR)
+        except OSError:
+            pass  # Not connected any more.
+
+    def close(self) -> None:
+        """Drop the connection, whatever is under way."""
+        self._iov = []
+        self._rest = None
+        self._channel.close()
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def _send(self, patience: float | None) -> bool:
+        """Send what is left; False once that took ``patience`` seconds of waiting."""
+        until = None if patience is None else self.waited + patience
+        try:
+            while self._fill():
+                if self._push():
+                    continue
+                if not self._await_room(until):
+                    return False
+                if self._got_early:
+                    break
+        except (BrokenPipeError, ConnectionResetError):
+            # The service may have answered and closed before it had read all: look for that first.
+            if not self.sent_bytes or not _wait(self._channel.socket, select.POLLIN, 0.0):
+                raise
+            self._got_early = True
+        self._is_sent = True
+        self._iov = []
+        self._rest = None
+        return True
+
+    def _fill(self) -> bool:
+        """Have buffers to send; False when everything was sent."""
+        if not self._iov and self._rest is not None:
+            # A lazy body reuses its memory: one buffer at a time, the next when this one is gone.
+            self._iov.extend(islice(self._rest, 1))
+        return bool(self._iov)
+
+    def _push(self) -> bool:
+        """Hand over as much as the socket takes now; False if it takes nothing."""
+        iov = self._iov
+        sock = self._channel.socket
+        try:
+            if self._channel.is_tls or len(iov) == 1:
+                sent = sock.send(iov[0])
+            else:
+                sent = sock.sendmsg(iov[:IOV])
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return False
+        self.sent_bytes += sent
+        done = 0
+        for buffer in iov:
+            if sent < len(buffer):
+                break
+            sent -= len(buffer)
+            done += 1
+        del iov[:done]
+        if sent:
+            iov[0] = memoryview(iov[0])[sent:]
+        return True
+
+    def _await_room(self, until: float | None) -> bool:
+        """Wait until the socket takes more; False once ``waited`` has come to ``until``."""
+        left = None if until is None else until - self.waited
+        if left is not None and left <= 0:
+            return False
+        # Without TLS a readable socket in mid-body is an early answer; with it, maybe a ticket.
+        events = select.POLLOUT if self._channel.is_tls else select.POLLOUT | select.POLLIN
+        ready = self._timed_wait(events, self._timeout if left is None else left)
+        if not ready:
+            if left is None:
+                raise TimeoutError(f"the service took nothing for {self._timeout:g} s")
+            return False
+        self._got_early = bool(ready & select.POLLIN) and not self._channel.is_tls
+        return True
+
+    def _timed_wait(self, events: int, timeout: float | None) -> int:
+        began = time.monotonic()
+        try:
+            return _wait(self._channel.socket, events, timeout)
+        finally:
+            self.waited += time.monotonic() - began
+
+    # -- receiving -------------------------------------------------------------------------------
+
+    def _await_answer(self, patience: float | None) -> bool:
+        sock = self._channel.socket
+        if self._channel.is_tls and sock.pending():
+            return True
+        wait = self._timeout
+        if self._request.patience_seconds is not None and wait is not None:
+            wait = max(wait, self._request.patience_seconds)
+        if self._timed_wait(select.POLLIN, wait if patience is None else patience):
+            return True
+        if patience is None:
+            raise TimeoutError(f"no answer for {wait:g} s")
+        return False
+
+    def _receive(self) -> S3Response:
+        """Read the whole answer, up to its limit; keep the connection if it is clean."""
+        wait = self._timeout
+        if self._request.patience_seconds is not None and wait is not None:
+            wait = max(wait, self._request.patience_seconds)
+        self._channel.socket.settimeout(wait)
+        answer = HTTPResponse(self._channel.socket, method=self._request.method)
+        try:
+            answer.begin()
+            status = answer.status
+            limit = self._request.answer_limit if status < 300 else MAX_ERROR_BYTES
+            body = answer.read(limit)
+            is_whole = answer.isclosed() or not answer.read(1)
+            if is_whole and answer.length:
+                # read(limit) is silent about a body that ends before its Content-Length.
+                raise IncompleteRead(body, answer.length)
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+        finally:
+            answer.close()
+        if answer.will_close or not is_whole or self._got_early or status == 101:
+            self._channel.close()
+        else:
+            self._give_back(self._channel)
+        if not is_whole and status < 300:
+            raise ValueError(f"the answer is longer than {limit} bytes")
+        return S3Response(status=status, headers=headers, body=body)
+
+    def _failure(self, error: BaseException) -> ExchangeFailed:
+        is_timeout = isinstance(error, TimeoutError)
+        is_stale = (
+            self._channel.is_reused
+            and not is_timeout
+            and isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError))
+        )
+        text = str(error) or type(error).__name__
+        return ExchangeFailed(text, is_stale=is_stale, is_timeout=is_timeout)

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The caller's source: chunks of any kind and size, gathered into parts of the sizes asked.
+
+A splitter belongs to the calling thread. It never pulls a chunk before it is asked for a part (the
+window has granted the bytes by then), and copies only what it must: mutable chunks, which their
+source may fill anew, and small ones, which are joined to blocks as they come. How large a part is,
+and what becomes of it, is not decided here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import mmap
+import stat
+import array
+from typing import Any
+from collections.abc import Mapping, Iterable, Iterator
+
+from ..protocol.errors import SourceSizeError, SourceChangedError, UnsupportedSourceError
+
+#: Chunks below this are joined to blocks: one buffer costs a system call's share and 100 bytes of
+#: bookkeeping, joining 16 KiB costs about as much (measured: docs/benchmarks.md, "lines").
+SMALL_CHUNK = 16 * 1024
+#: Size of such a block in bytes.
+BLOCK = 128 * 1024
+#: What is read from a file-like at once: few calls, and no more than a part's fraction in flight.
+READ_SIZE = 256 * 1024
+
+_WHOLE_BUFFERS = (bytes, bytearray, memoryview, mmap.mmap, array.array)
+
+
+class Splitter:
+    """Cuts one source; see :func:`open_source`.
+
+    ``length`` is the number of bytes where the source tells it, else None.
+    """
+
+    def __init__(self, chunks: Iterator[Any], *, length: int | None = None) -> None:
+        self._chunks = chunks
+        self._left: memoryview | bytes | None = None
+        self._is_exhausted = False
+        self.length = length
+        #: Bytes handed out so far.
+        self.offset = 0
+
+    def take(self, size: int) -> list[Any]:
+        """Gather up to ``size`` bytes as a list of buffers; fewer only when the source has ended.
+
+        What the source raises comes out as it is.
+        """
+        gathered: list[Any] = []
+        missing = size
+        if self._left is not None:
+            missing = self._cut(self._left, gathered, missing)
+        if missing and not self._is_exhausted:
+            missing = self._gather(gathered, missing)
+        self.offset += size - missing
+        return gathered
+
+    def _gather(self, gathered: list[Any], missing: int) -> int:
+        small: list[bytes] = []
+        joined = 0
+        limit = min(BLOCK, missing)
+        # One turn of this loop is paid for every chunk: 48-byte lines make 22 million of a GiB.
+        for chunk in self._chunks:
+            if type(chunk) is not bytes:
+                chunk = _as_bytes(chunk)
+            length = len(chunk)
+            if length < SMALL_CHUNK:
+                small.append(chunk)
+                joined += length
+                if joined < limit:
+                    continue
+                chunk = b"".join(small)
+                length = joined
+                small = []
+                joined = 0
+            elif small:
+                gathered.append(b"".join(small))
+                missing -= joined
+                small = []
+                joined = 0
+            if length < missing:
+                gathered.append(chunk)
+                missing -= length
+                limit = min(BLOCK, missing)
+                continue
+            return self._cut(chunk, gathered, missing)
+        self._is_exhausted = True
+        if small:
+            gathered.append(b"".join(small))
+            missing -= joined
+        return missing
+
+    def _cut(self, chunk: Any, gathered: list[Any], missing: int) -> int:
+        """Take what is missing of ``chunk`` and keep the rest; give what is missing still."""
+        self._left = None
+        if len(chunk) <= missing:
+            gathered.append(chunk)
+            return missing - len(chunk)
+        view = memoryview(chunk)
+        gathered.append(view[:missing])
+        self._left = view[missing:]
+        return 0
+
+    def has_more(self) -> bool:
+        """Tell whether a byte is left, pulling one chunk more if that is what it takes."""
+        while self._left is None and not self._is_exhausted:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._is_exhausted = True
+            else:
+                chunk = _as_bytes(chunk)
+                self._left = chunk if len(chunk) else None
+        return self._left is not None
+
+    def close(self) -> None:
+        """Let go of the source: generators are closed, so their ``finally`` runs now."""
+        self._left = None
+        self._is_exhausted = True
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+
+def _as_bytes(chunk: Any) -> Any:
+    """Give a chunk as something that nobody else can change, copying only what is mutable.
+
+    :raises UnsupportedSourceError: if it is no bytes and no text.
+    """
+    if isinstance(chunk, bytes):
+        return chunk
+    if isinstance(chunk, str):
+        return chunk.encode("utf-8")
+    if isinstance(chunk, int) and not isinstance(chunk, bool):
+        # iter(b"...") yields these, and libcloud takes it.
+        return bytes((chunk,)) if 0 <= chunk <= 255 else _refuse_chunk(chunk)
+    try:
+        view = memoryview(chunk)
+    except TypeError:
+        return _refuse_chunk(chunk)
+    if type(view.obj) is bytes and view.c_contiguous:
+        return view.cast("B") if view.nbytes else b""
+    # A bytearray or array may be filled anew by the source before this is sent: copy at receipt.
+    return view.tobytes()
+
+
+def _refuse_chunk(chunk: Any) -> Any:
+    raise UnsupportedSourceError(
+        f"the source yielded {type(chunk).__name__}; chunks are bytes, other buffers, or str (UTF-8)"
+    )
+
+
+def _read_chunks(read: Any) -> Iterator[Any]:
+    """Yield what ``read`` gives until it gives nothing; short reads are no end."""
+    while True:
+        chunk = read(READ_SIZE)
+        if chunk is None:
+            raise UnsupportedSourceError(
+                "read() of the source returned None: it is non-blocking and has nothing yet"
+            )
+        if not len(chunk):
+            return
+        yield chunk
+
+
+class _WholeBuffer(Splitter):
+    """A buffer that the caller holds during the whole call: cut by views, never copied."""
+
+    def __init__(self, view: memoryview) -> None:
+        super().__init__(iter(()), length=view.nbytes)
+        self._left = view if view.nbytes else None
+
+
+class FileSplitter(Splitter):
+    """A plain regular file: cut by ranges of its descriptor, nothing is read here.
+
+    ``fileno`` and :meth:`skip` take the place of :meth:`take`; what grows at the end while it is
+    uploaded is taken along, as ``read`` would.
+    """
+
+    def __init__(self, source: Any, *, start: int, end: int) -> None:
+        super().__init__(iter(()), length=end - start)
+        self._source = source
+        self.fileno: int = source.fileno()
+        self._seen = self._stamp()
+        self.start = start
+
+    def skip(self, size: int) -> int:
+        """Hand out the range of the next ``size`` bytes, or of those that are left."""
+        left = os.fstat(self.fileno).st_size - self.start - self.offset
+        granted = max(0, min(size, left))
+        self.offset += granted
+        return granted
+
+    def _stamp(self) -> tuple[int, int]:
+        status = os.fstat(self.fileno)
+        return status.st_size, status.st_mtime_ns
+
+    def check_unchanged(self) -> None:
+        """Compare size and time of modification with those at the beginning.
+
+        :raises SourceChangedError: if they differ: what was read may be a mixture.
+        """
+        size, modified = self._stamp()
+        if (size, modified) != self._seen:
+            raise SourceChangedError(
+                f"the file changed while it was uploaded: it had {self._seen[0]} bytes, it has "
+                f"{size} now" + ("" if size != self._seen[0] else " and was written to")
+            )
+
+    def has_more(self) -> bool:
+        return os.fstat(self.fileno).st_size > self.start + self.offset
+
+    def close(self) -> None:
+        """Leave the file open, as libcloud does, at the offset that reading would have left it."""
+        if not self._source.closed:
+            self._source.seek(self.start + self.offset)
+
+
+def open_source(source: Any) -> Splitter:
+    """Give the splitter for a source, without pulling anything from it.
+
+    ``read`` wins over iteration, as in libcloud. The length is known for buffers, ``str``, lists of
+    bytes, ``BytesIO`` and plain files (from their current offset on).
+
+    :raises UnsupportedSourceError: (a TypeError) if it is none.
+    """
+    if isinstance(source, str):
+        source = source.encode("utf-8")
+    if isinstance(source, _WHOLE_BUFFERS):
+        return _WholeBuffer(_flat(memoryview(source)))
+    read = getattr(source, "read", None)
+    if callable(read):
+        return _open_file(source, read)
+    if isinstance(source, Mapping):
+        raise _unsupported(source)
+    if hasattr(source, "__aiter__"):
+        raise _unsupported(source, "; bridge an async one with a generator")
+    if isinstance(source, Iterable) or hasattr(source, "__getitem__"):
+        length = _sum_of_lengths(source) if isinstance(source, (list, tuple)) else None
+        return Splitter(iter(source), length=length)
+    if hasattr(source, "__next__"):
+        return Splitter(iter(source.__next__, _NEVER))
+    raise _unsupported(source)
+
+
+_NEVER = object()
+
+
+def _unsupported(source: Any, advice: str = "") -> UnsupportedSourceError:
+    return UnsupportedSourceError(
+        f"{type(source).__name__} is no source: an upload takes an iterator or iterable of bytes, an "
+        f"object with read(), bytes or another buffer, or a str{advice}"
+    )
+
+
+def _flat(view: memoryview) -> memoryview:
+    if not view.nbytes:
+        return memoryview(b"")
+    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+
+
+def _open_file(source: Any, read: Any) -> Splitter:
+    # Exact types only: a wrapper that reports progress or decrypts hands its inner file's
+    # descriptor on as well, and what is read through it is not what the descriptor holds.
+    if type(source) is io.BytesIO:
+        return Splitter(_read_chunks(read), length=source.getbuffer().nbytes - source.tell())
+    is_plain = type(source) is io.FileIO or (
+        type(source) is io.BufferedReader and type(source.raw) is io.FileIO
+    )
+    if is_plain and hasattr(os, "pread"):
+        status = os.fstat(source.fileno())
+        if stat.S_ISREG(status.st_mode) and source.seekable():
+            start = source.tell()
+            return FileSplitter(source, start=start, end=max(start, status.st_size))
+    return Splitter(_read_chunks(read))
+
+
+def _sum_of_lengths(chunks: Any) -> int | None:
+    """Give the bytes of a list of chunks; None where one of them is no plain bytes."""
+    if all(type(chunk) is bytes for chunk in chunks):
+        return sum(map(len, chunks))
+    return None
+
+
+def check_length(splitter: Splitter, *, announced: int | None, where: str) -> None:
+    """Compare what was read with what was announced, once the source has ended.
+
+    :raises SourceSizeError: if they differ.
+    """
+    if announced is not None and splitter.offset != announced:
+        raise SourceSizeError(
+            f"the source of {where} ended after {splitter.offset} bytes; {announced} were announced"
+        )

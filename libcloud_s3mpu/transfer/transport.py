@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the engine's requests travel: by the lean road where nothing forbids it, else by libcloud's.
+
+Lean: a socket that urllib3 opened for libcloud's own session (its TLS settings, CA, time-out), and
+:class:`~.exchange.Exchange` on it. Plain: libcloud's ``Connection.request``, used as soon as
+anything is set that only it honours: a proxy, a replaced ``conn_class`` (debug, MockHttp), libcloud's
+retries, hooks or headers of the session, another adapter. One transport serves a driver and all its
+threads; it keeps connections alive between uploads.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import select
+import socket
+from typing import Any
+from collections import deque
+
+import requests
+import libcloud.common.base
+from requests.utils import select_proxy, default_headers
+from requests.adapters import HTTPAdapter
+
+from .exchange import Channel, Exchange, ExchangeFailed
+from .connection import ExactAdapter, S3MultipartConnection, transport_error
+from ..protocol.signing import UNSIGNED_PAYLOAD
+from ..protocol.endpoint import encode_query
+from ..protocol.messages import S3Request, S3Response
+
+#: Idle connections kept for one host.
+KEPT_IDLE = 64
+
+_CAN_BE_LEAN = (
+    hasattr(select, "poll")
+    and hasattr(socket.socket, "sendmsg")
+    and hasattr(HTTPAdapter, "get_connection_with_tls_context")
+)
+
+
+class PlainExchange:
+    """An exchange on libcloud's way: all at once, whatever the patience."""
+
+    waited = 0.0
+
+    def __init__(self, connection: S3MultipartConnection, request: S3Request) -> None:
+        self._connection = connection
+        self._request = request
+
+    def advance(self, patience: float | None = None) -> S3Response:
+        """Send, and give the answer."""
+        return self._connection.unjudged(self._request)
+
+    def close(self) -> None:
+        """Nothing is open between two requests."""
+
+    def cut(self) -> None:
+        """requests has no way to be cut from outside; it ends with its time-out."""
+
+
+class Transport:
+    """Sends one driver's requests. Safe for any number of threads: what they share are deques."""
+
+    def __init__(self, connection: S3MultipartConnection) -> None:
+        self._connection = connection
+        self._pools: dict[str, Any] = {}
+        self._pools_for: tuple[Any, ...] = ()
+        self._idle: dict[str, deque[Channel]] = {}
+        self._pid = os.getpid()
+
+    # -- which road ------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """``lean`` or ``plain``, as things are set now."""
+        connection = self._connection
+        if connection.connection is None:
+            connection.connect()
+        if not _CAN_BE_LEAN or not connection.is_exact:
+            return "plain"
+        if libcloud.common.base.RETRY_FAILED_HTTP_REQUESTS:
+            return "plain"
+        return "lean" if self._pool(connection.endpoint.host) is not None else "plain"
+
+    @property
+    def is_known_class(self) -> bool:
+        """Whether the HTTP connection is libcloud's own, known to be safe with several threads."""
+        return type(self._connection.connection).__module__.partition(".")[0] in (
+            "libcloud",
+            "libcloud_s3mpu",
+        ) and not hasattr(self._connection.connection, "_get_request")
+
+    def _settings(self) -> tuple[Any, ...]:
+        """Give what the pools depend on, cheaply comparable: any change makes new ones."""
+        http = self._connection.connection
+        session = http.session
+        return (
+            session,
+            http.verification,
+            session.timeout,
+            session.cert,
+            tuple(session.proxies.items()),
+            tuple(session.adapters.values()),
+            os.getpid(),
+        )
+
+    def _pool(self, host: str) -> Any:
+        """Give urllib3's pool for ``host``, or None if only libcloud's way honours the settings."""
+        settings = self._settings()
+        if settings != self._pools_for:
+            # A fork's child comes here too: its parent's sockets are not its own.
+            self._pools = {}
+            self._idle = {}
+            self._pools_for = settings
+        if host not in self._pools:
+            self._pools[host] = self._find_pool(host)
+        return self._pools[host]
+
+    def _find_pool(self, host: str) -> Any:
+        http = self._connection.connection
+        session = http.session
+        endpoint = self._connection.endpoint
+        url = f"{endpoint.scheme}://{endpoint.netloc(host)}/"
+        adapter = session.get_adapter(url)
+        plain_session = type(session) is requests.Session and type(adapter) is ExactAdapter
+        changed = session.hooks.get("response") or session.params or session.auth
+        if not plain_session or changed or dict(session.headers) != dict(default_headers()):
+            return None
+        merged = session.merge_environment_settings(url, {}, False, http.verification, None)
+        if select_proxy(url, merged["proxies"]):
+            return None
+        prepared = requests.Request("GET", url).prepare()
+        return adapter.get_connection_with_tls_context(
+            prepared, merged["verify"], proxies=None, cert=merged["cert"] or session.cert
+        )
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def call(self, request: S3Request) -> S3Response:
+        """Send a request and wait for its answer.
+
+        :raises TransportError: if no whole answer came.
+        """
+        return self.resume(request, self.begin(request))
+
+    def resume(self, request: S3Request, exchange: Any) -> S3Response:
+        """Go on with an exchange until its answer is there, in any thread.
+
+        A kept-alive connection that turns out dead is no attempt: the request goes out once more,
+        on a new connection.
+
+        :raises TransportError: if no whole answer came.
+        """
+        while True:
+            try:
+                response = exchange.advance()
+            except ExchangeFailed as failure:
+                if not failure.is_stale:
+                    raise transport_error(request, failure) from failure
+                exchange = self.begin(request, is_fresh=True)
+                continue
+            assert response is not None  # Without a patience it is the answer or an exception.
+            return response  # type: ignore[no-any-return]
+
+    def begin(self, request: S3Request, *, is_fresh: bool = False) -> Any:
+        """Begin an exchange, connecting if no idle connection is left.
+
+        :param is_fresh: use no kept-alive connection.
+        :raises TransportError: if no connection could be made.
+        """
+        if self.kind == "plain":
+            return PlainExchange(self._connection, request)
+        endpoint = self._connection.endpoint
+        host = endpoint.host_for(request.bucket)
+        channel = None if is_fresh else self._take_idle(host)
+        if channel is None:
+            try:
+                channel = self._connect(host)
+            except Exception as error:
+                raise transport_error(request, error) from error
+        try:
+            head = self._head(request, host)
+        except BaseException:
+            self._give_back(host, channel)
+            raise
+        return Exchange(
+            channel,
+            head=head,
+            request=request,
+            timeout=self._connection.connection.session.timeout,
+            give_back=lambda used: self._give_back(host, used),
+        )
+
+    def has_idle(self, bucket: str) -> bool:
+        """Tell whether a kept-alive connection is there, so that beginning does not connect."""
+        return bool(self._idle.get(self._connection.endpoint.host_for(bucket)))
+
+    def close(self) -> None:
+        """Drop every idle connection."""
+        for channels in self._idle.values():
+            while channels:
+                channels.pop().close()
+
+    def _head(self, request: S3Request, host: str) -> bytes:
+        """Give request line and headers, signed now."""
+        connection = self._connection
+        endpoint = connection.endpoint
+        path = endpoint.path(request.bucket, request.key)
+        query = encode_query(request.query) if request.query else ""
+        headers = dict(request.headers)
+        headers["host"] = endpoint.netloc(host)
+        size = request.body.size if request.body is not None else 0
+        if size:
+            digest = request.payload_sha256 or UNSIGNED_PAYLOAD
+        else:
+            digest = request.payload_sha256 or _EMPTY
+        if size or request.method in ("PUT", "POST"):
+            headers["content-length"] = str(size)
+        headers = connection.signed_headers(request.method, path, query, headers, digest)
+        headers["user-agent"] = connection._user_agent().strip()
+        headers["accept-encoding"] = "identity"
+        target = f"{path}?{query}" if query else path
+        lines = [f"{request.method} {target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+    def _connect(self, host: str) -> Channel:
+        pool = self._pool(host)
+        connection = pool._new_conn()
+        timeout = self._connection.connection.session.timeout
+        connection.timeout = timeout
+        connection.connect()
+        return Channel(connection)
+
+    def _take_idle(self, host: str) -> Channel | None:
+        self._pool(host)  # Notices changed settings and forks before an old socket is used.
+        channels = self._idle.get(host)
+        while channels:
+            try:
+                channel = channels.pop()
+            except IndexError:
+                break
+            if channel.is_usable():
+                return channel
+            channel.close()
+        return None
+
+    def _give_back(self, host: str, channel: Channel) -> None:
+        channel.is_reused = True
+        channel.idle_since = time.monotonic()
+        channels = self._idle.setdefault(host, deque())
+        if len(channels) < KEPT_IDLE:
+            channels.append(channel)
+        else:
+            channel.close()
+
+
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

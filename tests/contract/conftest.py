@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers that the contract is held against, one after another, and a clean bucket per test.
+
+A server that cannot run here is skipped with the reason. Where a skip must not pass unseen (CI),
+name the servers in S3MPU_REQUIRE_SERVERS, as in ``swift,ceph``: then it is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import Any
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.base import MIN_PART_SIZE_BYTES, Server, Endpoint
+from tests.servers.ceph import Ceph
+from tests.fake_s3.state import FakeS3
+from tests.servers.swift import Swift
+from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, FakeLimits
+from tests.fake_s3.server import FakeServer
+from tests.servers.ministack import MiniStack
+
+
+class Fake(Server):
+    """The fake on its loopback server, with S3's own smallest part."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self._server: FakeServer | None = None
+
+    def available(self) -> str | None:
+        return None
+
+    def start(self) -> Endpoint:
+        self.stop()
+        self._server = FakeServer(FakeS3(FakeLimits(min_part_size=MIN_PART_SIZE_BYTES)))
+        self._server.start()
+        return Endpoint(
+            name=self.name,
+            version="0",
+            host="127.0.0.1",
+            port=self._server.port,
+            access_key=ACCESS_KEY,
+            secret_key=SECRET_KEY,
+            region=REGION,
+        )
+
+    def stop(self) -> None:
+        if self._server:
+            server, self._server = self._server, None
+            server.stop()
+            if server.errors:
+                raise RuntimeError("the fake itself failed") from server.errors[0]
+
+
+SERVERS: dict[str, type[Server]] = {each.name: each for each in (Fake, MiniStack, Swift, Ceph)}
+
+
+@pytest.fixture(scope="session", params=list(SERVERS))
+def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
+    """Each server in turn; pytest runs all tests of one before it starts the next."""
+    server = SERVERS[request.param]()
+    if missing := server.available():
+        required = os.environ.get("S3MPU_REQUIRE_SERVERS", "").split(",")
+        (pytest.fail if server.name in required else pytest.skip)(missing)
+    with server as found:
+        yield found
+
+
+@pytest.fixture
+def driver(endpoint: Endpoint) -> Any:
+    """A new driver on the endpoint; a test that wants another calls ``connect`` with options."""
+    return connect(endpoint)
+
+
+@pytest.fixture
+def container(endpoint: Endpoint, driver: Any) -> Iterator[Any]:
+    """A new bucket, removed after the test, which fails when it left a multipart upload there."""
+    name = f"contract-{uuid.uuid4().hex[:12]}"
+    yield driver.create_container(name)
+    # A driver of its own: what the test did to its driver is not to spoil the cleaning.
+    orphans = _remove(connect(endpoint).get_container(name))
+    if orphans:
+        pytest.fail("the test left multipart uploads behind: " + ", ".join(orphans))
+
+
+def connect(endpoint: Endpoint, **kwargs: Any) -> Any:
+    """Give a new ``s3_multipart`` driver; kwargs go to its class, over the ones that connect it."""
+    from libcloud.storage.providers import get_driver
+
+    import libcloud_s3mpu  # noqa: F401  (registers the driver)
+
+    where = {
+        "secure": endpoint.secure,
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "region": endpoint.region,
+    }
+    keys = endpoint.access_key, endpoint.secret_key
+    return get_driver("s3_multipart")(*keys, **{**where, **kwargs})
+
+
+def _remove(container: Any) -> list[str]:
+    """Empty and delete a container; give what multipart uploads were still open in it."""
+    driver = container.driver
+    orphans = [f"{each.key} ({each.id})" for each in driver.ex_iterate_multipart_uploads(container)]
+    if orphans:
+        driver.ex_cleanup_all_multipart_uploads(container)
+    for each in list(driver.iterate_container_objects(container)):
+        driver.delete_object(each)
+    driver.delete_container(container)
+    return orphans
