@@ -18,17 +18,18 @@ from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
 from .protocol import wire
 from .protocol import headers as header_rules
-from .protocol.errors import S3MultipartError, InvalidRequestError, ChecksumMismatchError
+from .transfer import single
+from .arguments import place_of, object_of, target_of, result_of_put
+from .protocol.errors import S3MultipartError, InvalidRequestError
 from .protocol.limits import S3_LIMITS, Limits
 from .transfer.upload import Upload, UploadResult
 from .protocol.options import UploadOptions
 from .protocol.session import UploadedPart
-from .transfer.attempt import retried
-from .protocol.endpoint import Endpoint, Addressing, aws_host, check_key, is_region, check_bucket
-from .protocol.messages import Bytes, S3Response
+from .transfer.cleanup import abort_upload
+from .protocol.endpoint import Endpoint, Addressing, aws_host, is_region
 from .protocol.partsize import DEFAULT_PART_SIZE
 from .transfer.splitter import FileSplitter, open_source
-from .protocol.integrity import body_check, digests_of
+from .protocol.integrity import BodyCheck, body_check
 from .transfer.transport import Transport
 from .transfer.connection import S3MultipartConnection
 
@@ -89,7 +90,7 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
                 raise ValueError("give ex_endpoint_url, or host and port, not both")
             endpoint = Endpoint.from_url(ex_endpoint_url, addressing=ex_addressing)
             host, port, secure = endpoint.host, endpoint.port, endpoint.scheme == "https"
-        wanted = region or type(self).region_name
+        wanted: str = region or type(self).region_name  # type: ignore[misc, has-type]
         if host is None:
             host = self._host_of(wanted)
         # Upstream knows a closed map of regions and refuses others even with a host: it is given
@@ -189,13 +190,21 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         if verify_hash:
             options = replace(options, checksum="md5")
         path = os.fspath(file_path)
-        target = self._target(container, object_name, extra, headers, ex_storage_class, options)
+        target = target_of(
+            self,
+            container,
+            object_name,
+            extra=extra,
+            headers=headers,
+            storage_class=ex_storage_class,
+            options=options,
+        )
         is_small = os.stat(path).st_size <= (options.part_size_bytes or DEFAULT_PART_SIZE)
         if is_small and ex_options is None:
             return self._put_small_file(path, target, container, extra, verify_hash=verify_hash)
         with open(path, "rb") as file:
             result = self._upload(target, file, options, must_not_change=True)
-        return self._to_object(result, container, object_name, extra)
+        return object_of(self, result, container, object_name, extra)
 
     # -- extensions ------------------------------------------------------------------------------
 
@@ -218,16 +227,9 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
 
         :rtype: ``list`` of :class:`UploadedPart`
         """
-        target = self._bare_target(container, object_name, upload_id)
-        parts: list[UploadedPart] = []
-        marker = None
-        while True:
-            request = wire.list_parts_request(target, upload_id=upload_id, marker=marker)
-            page = wire.list_parts_result(request, self._transport.call(request))
-            parts.extend(page.parts)
-            if page.next_marker is None or page.next_marker == marker:
-                return parts
-            marker = page.next_marker
+        target = self._place(container, object_name, upload_id)
+        policy = self.ex_options.retry
+        return list(single.iterate_parts(self._transport, target, upload_id, policy=policy))
 
     def ex_upload_part(
         self, container: Container, object_name: str, upload_id: str, part_number: int, data: bytes
@@ -243,20 +245,20 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
 
         :rtype: :class:`UploadedPart`
         """
-        target = self._bare_target(container, object_name, upload_id)
+        target = self._place(container, object_name, upload_id)
         if not 1 <= part_number <= self.ex_limits.max_parts:
             raise InvalidRequestError(
                 f"part_number must be 1 to {self.ex_limits.max_parts}, not {part_number}"
             )
-        check = body_check(
-            replace(self.ex_options, checksum="md5"), self.ex_limits, is_secure=self._is_secure
+        return single.upload_part(
+            self._transport,
+            target,
+            upload_id=upload_id,
+            part_number=part_number,
+            data=bytes(data),
+            check=self._md5_check(),
+            policy=self.ex_options.retry,
         )
-        body = Bytes(bytes(data))
-        digests = digests_of(body, check)
-        request = wire.upload_part_request(
-            target, upload_id=upload_id, part_number=part_number, body=body, digests=digests
-        )
-        return wire.upload_part_result(request, self._transport.call(request), digests)
 
     def ex_abort_upload(self, container: Container, object_name: str, upload_id: str) -> bool:
         """
@@ -264,9 +266,14 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
 
         :rtype: ``bool``
         """
-        target = self._bare_target(container, object_name, upload_id)
-        request = wire.abort_request(target, upload_id=upload_id)
-        wire.abort_result(request, self._transport.call(request))
+        target = self._place(container, object_name, upload_id)
+        abort_upload(
+            sender=self._transport,
+            target=target,
+            upload_id=upload_id,
+            policy=self.ex_options.retry,
+            verifies=False,
+        )
         return True
 
     # -- upstream's helpers, which others call or patch ------------------------------------------
@@ -286,9 +293,17 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         options = UploadOptions.checked(ex_options or self.ex_options)
         if verify_hash:
             options = replace(options, checksum="md5")
-        target = self._target(container, object_name, extra, headers, storage_class, options)
+        target = target_of(
+            self,
+            container,
+            object_name,
+            extra=extra,
+            headers=headers,
+            storage_class=storage_class,
+            options=options,
+        )
         result = self._upload(target, stream, options)
-        return self._to_object(result, container, object_name, extra)
+        return object_of(self, result, container, object_name, extra)
 
     def _upload_object(
         self,
@@ -320,19 +335,9 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         else:
             splitter = open_source(stream if stream is not None else b"")
             data = b"".join(splitter.take(self.ex_limits.max_single_put))
-        body = Bytes(data)
-        check = body_check(
-            replace(self.ex_options, checksum="md5"), self.ex_limits, is_secure=self._is_secure
+        response, digests = single.put_bytes(
+            self._transport, target, data, check=self._md5_check(), policy=self.ex_options.retry
         )
-        digests = digests_of(body, check)
-        request = wire.put_request(target, body, digests)
-
-        def once(_: int) -> S3Response:
-            answer = self._transport.call(request)
-            wire.put_result(request, answer, digests)
-            return answer
-
-        response = retried(once, policy=self.ex_options.retry)
         return {"response": response, "bytes_transferred": len(data), "data_hash": digests.md5}
 
     def _abort_multipart(self, container: Container, object_name: str, upload_id: str) -> None:
@@ -365,44 +370,13 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
             error.driver = self
             raise
 
-    def _target(
-        self,
-        container: Container,
-        object_name: str,
-        extra: Mapping[str, Any] | None,
-        headers: Mapping[str, Any] | None,
-        storage_class: str | None,
-        options: UploadOptions,
-    ) -> wire.Target:
-        """Turn libcloud's arguments into the object's place and headers; none of them is changed.
+    def _md5_check(self) -> BodyCheck:
+        options = replace(self.ex_options, checksum="md5")
+        return body_check(options, self.ex_limits, is_secure=self._is_secure)
 
-        :raises ValueError: for a storage class, key or header that cannot be, before any request.
-        """
-        extra = extra or {}
-        given = header_rules.checked_headers(headers)
-        storage = self._to_storage_class_headers(storage_class)
-        if storage_class is None and f"{self.http_vendor_prefix}-storage-class" in given:
-            storage = {}
-        merged = {**given, **header_rules.checked_headers(storage)}
-        content_type = extra.get("content_type")
-        if content_type is not None or "content-type" not in merged:
-            merged["content-type"] = header_rules.checked_value(
-                "Content-Type", self._determine_content_type(content_type, object_name)
-            )
-        merged.update(
-            header_rules.metadata_headers(extra.get("meta_data"), prefix=self.http_vendor_prefix)
-        )
-        if extra.get("acl"):
-            merged[f"{self.http_vendor_prefix}-acl"] = header_rules.checked_value(
-                "acl", extra["acl"]
-            )
-        if options.if_none_match is not None:
-            merged["if-none-match"] = options.if_none_match
-        if options.if_match is not None:
-            merged["if-match"] = f'"{wire.unquoted(options.if_match) or ""}"'
-        check_bucket(container.name)
-        check_key(object_name, container=container.name, max_bytes=self.ex_limits.max_key_bytes)
-        return wire.Target(bucket=container.name, key=object_name, headers=merged)
+    def _place(self, container: Container, object_name: str, upload_id: str) -> wire.Target:
+        wire.check_upload_id(upload_id)
+        return place_of(container, object_name, self.ex_limits)
 
     def _put_small_file(
         self,
@@ -423,67 +397,5 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
             file_path=path,
             stream=None,
         )
-        response = sent["response"]
-        if int(response.status) not in (200, 201):
-            raise S3MultipartError(
-                f"PutObject failed for {target.bucket}/{target.key}: HTTP {response.status}",
-                http_status=int(response.status),
-                container=target.bucket,
-                object_name=target.key,
-                driver=self,
-            )
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        etag = (headers.get("etag") or "").replace('"', "")
-        is_comparable = not header_rules.is_opaque_etag(headers)
-        if verify_hash and is_comparable and etag != sent["data_hash"]:
-            raise ChecksumMismatchError(
-                f"PutObject of {target.bucket}/{target.key}: the MD5 of the file is "
-                f"{sent['data_hash']}, the service answered ETag {etag}",
-                container=target.bucket,
-                object_name=target.key,
-                driver=self,
-            )
-        result = UploadResult(
-            size=sent["bytes_transferred"],
-            etag=etag,
-            upload_id=None,
-            parts=1,
-            part_size_bytes=sent["bytes_transferred"],
-            checksum=None,
-            version_id=headers.get("x-amz-version-id"),
-            seconds=0.0,
-        )
-        return self._to_object(result, container, target.key, extra)
-
-    def _bare_target(self, container: Container, object_name: str, upload_id: str) -> wire.Target:
-        check_bucket(container.name)
-        check_key(object_name, container=container.name, max_bytes=self.ex_limits.max_key_bytes)
-        wire.check_upload_id(upload_id)
-        return wire.Target(bucket=container.name, key=object_name, headers={})
-
-    def _to_object(
-        self,
-        result: UploadResult,
-        container: Container,
-        object_name: str,
-        extra: Mapping[str, Any] | None,
-    ) -> Object:
-        extra = extra or {}
-        return Object(
-            name=object_name,
-            size=result.size,
-            hash=result.etag,
-            extra={
-                "acl": extra.get("acl"),
-                "etag": result.etag,
-                "upload_id": result.upload_id,
-                "parts": result.parts,
-                "part_size_bytes": result.part_size_bytes,
-                "checksum": result.checksum,
-                "version_id": result.version_id,
-                "seconds": result.seconds,
-            },
-            meta_data=extra.get("meta_data") or {},
-            container=container,
-            driver=self,
-        )
+        result = result_of_put(self, target, sent, verify_hash=verify_hash)
+        return object_of(self, result, container, target.key, extra)

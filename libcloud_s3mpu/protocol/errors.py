@@ -30,9 +30,9 @@
         ChecksumMismatchError                the bytes arrived as others (ObjectHashMismatchError)
 
 Every error says what was being done (``operation``, ``container``, ``object_name``,
-``upload_id``, ``part_number``), what S3 said (``http_status``, ``s3_code``, ``request_id``) and what
-may be done (``retryable``, ``throttled``, ``resumable``). Texts carry the status and the code, never
-a URL with a query, a signature or a token. All are picklable. Who decides to try again is
+``upload_id``, ``part_number``), what S3 said (``http_status``, ``s3_code``, ``request_id``) and
+what may be done (``retryable``, ``throttled``, ``resumable``). Texts carry the status and the code,
+never a URL with a query, a signature or a token. All are picklable. Who decides to try again is
 :mod:`.retry`.
 """
 

@@ -2,7 +2,8 @@
 """SigV4 for S3: headers in, the ``Authorization`` header out.
 
 Few headers are signed (``host``, ``content-type``, ``content-md5``, ``range``, ``x-amz-*``), so a
-proxy that rewrites others breaks nothing. Bodies are never read here: their SHA-256, or ``UNSIGNED-PAYLOAD``, comes in.
+proxy that rewrites others breaks nothing. Bodies are never read here: their SHA-256, or
+``UNSIGNED-PAYLOAD``, comes in.
 "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API Reference (read 2026-11).
 """
 

@@ -18,6 +18,9 @@ MAX_XML_BYTES = 8 * 1024 * 1024
 #: The most that is read of an error's body, in bytes.
 MAX_ERROR_BYTES = 64 * 1024
 
+#: What S3 itself writes; readers here ignore it.
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
 Element = etree._Element
 
 
@@ -45,7 +48,7 @@ def parse(body: bytes) -> Element:
         root = etree.fromstring(text, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise XmlError(f"the answer is not XML ({error})") from error
-    if root is None or root.getroottree().docinfo.doctype:
+    if root is None or getattr(root.getroottree().docinfo, "doctype", None):
         raise XmlError("the answer has a DOCTYPE, which is refused")
     return root
 
@@ -71,7 +74,7 @@ def text_of(element: Element, name: str) -> str | None:
 
 def build(name: str, items: list[tuple[str, list[tuple[str, str]]]]) -> bytes:
     """Build ``<name><item><field>text</field>...</item>...</name>`` in S3's namespace."""
-    root = etree.Element(name, nsmap={None: "http://s3.amazonaws.com/doc/2006-03-01/"})
+    root = etree.Element(name, nsmap={None: NAMESPACE})  # type: ignore[dict-item]
     for item_name, item_fields in items:
         item = etree.SubElement(root, item_name)
         for field_name, text in item_fields:

@@ -44,6 +44,14 @@ class Sender(Protocol):
     def resume(self, request: S3Request, exchange: Waits) -> S3Response: ...
 
 
+class Stop(Protocol):
+    """What ends waits between attempts when the upload ends (:class:`.window.Window`)."""
+
+    @property
+    def is_stopping(self) -> bool: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
 class PartBody(Body, Protocol):
     """A body that lets go of its bytes."""
 
@@ -94,16 +102,14 @@ class PartJob:
         check: BodyCheck,
         policy: RetryPolicy,
         cost: int,
-        sleep: Callable[[float], None],
-        is_stopping: Callable[[], bool],
+        stop: Stop,
     ) -> None:
         self._sender = sender
         self._make_request = make_request
         self._body = body
         self._check = check
         self._policy = policy
-        self._sleep = sleep
-        self._is_stopping = is_stopping
+        self._stop = stop
         self._request: S3Request | None = None
         self._digests: BodyDigests | None = None
         self._exchange: Waits | None = None
@@ -145,14 +151,16 @@ class PartJob:
             self.cpu_seconds += time.thread_time() - cpu
 
     def run(self) -> None:
-        """Send, or go on where the caller's thread stopped, with retries. In a worker's thread."""
+        """Send, or go on where the caller's thread stopped, with retries; in any thread."""
         began, cpu = time.perf_counter(), time.thread_time()
         try:
-            self._finish(
-                retried(
-                    self._attempt, policy=self._policy, sleep=self._sleep, on_retry=self._retrying
-                )
+            part = retried(
+                self._attempt,
+                policy=self._policy,
+                sleep=self._stop.sleep,
+                on_retry=self._retrying,
             )
+            self._finish(part)
         finally:
             self._body.release()
             self._exchange = None
@@ -173,7 +181,7 @@ class PartJob:
         self._body.release()
 
     def _attempt(self, number: int) -> UploadedPart:
-        if self._is_stopping():
+        if self._stop.is_stopping:
             raise Stopped("the upload has ended")
         request, digests = self._prepared()
         if self._first_error is not None:
@@ -201,7 +209,7 @@ class PartJob:
         self._body.release()
 
     def _retrying(self, number: int, error: S3MultipartError, delay: float) -> None:
-        if self._is_stopping():
+        if self._stop.is_stopping:
             raise Stopped("the upload has ended")
         kind = type(error).__name__ if isinstance(error, TransportError) else error.s3_code
         self.retries.append((number, delay, kind or type(error).__name__))

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of an upload that failed: abort until nothing is left, and never louder than the cause.
+"""The failure road: drain what is in flight, abort until nothing is left.
 
-What is in flight has ended before this is called; who decides between abort and keep is
-:mod:`.upload`.
+Called by :mod:`.upload` for any BaseException. The first error is what the caller sees; what goes
+wrong here never speaks louder than that: it is attached to it as ``cleanup_error``.
 """
 
 from __future__ import annotations
 
+import time
 import logging
 from dataclasses import replace
+from collections.abc import Iterable
 
-from .attempt import Sender, retried
+from .window import Window
+from .attempt import Sender, PartJob, retried
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import S3MultipartError, UploadMissingError
+from ..protocol.options import UploadOptions
+from ..protocol.session import Event, State, UploadSession
 
 log = logging.getLogger("libcloud_s3mpu.cleanup")
 
@@ -21,6 +26,78 @@ log = logging.getLogger("libcloud_s3mpu.cleanup")
 ABORT_ROUNDS = 3
 #: Seconds that all attempts of an abort may take: the caller waits for its error meanwhile.
 ABORT_SECONDS = 20.0
+#: Seconds that a kept upload's parts in flight may take to end before they are cut.
+KEEP_SECONDS = 10.0
+#: A part that began its exchange between two cuts is cut again after this many seconds.
+CUT_AGAIN_SECONDS = 0.05
+
+
+def end_failed_upload(
+    error: BaseException,
+    *,
+    session: UploadSession,
+    window: Window,
+    in_flight: Iterable[PartJob],
+    sender: Sender,
+    target: wire.Target,
+    options: UploadOptions,
+) -> bool | None:
+    """End an upload that cannot be completed; raises nothing, whatever happens.
+
+    :returns: True if its parts were kept, False if they were aborted, None if there is nothing to
+        do or it did not work (``error.cleanup_error`` says why).
+    """
+    keeps = options.on_failure == "keep"
+    try:
+        cut = drain(window, in_flight, session, keeps=keeps)
+        if session.upload_id is None or session.state is not State.OPEN:
+            return None  # Nothing begun, or complete may have taken effect: nothing to abort.
+        if keeps:
+            session.move(Event.KEPT)
+            _note_kept(error, session)
+            return True
+        session.move(Event.ABORT_SENT)
+        abort_upload(
+            sender=sender,
+            target=target,
+            upload_id=session.upload_id,
+            policy=options.retry,
+            verifies=cut > 0,
+        )
+        session.move(Event.ABORT_CONFIRMED)
+        return False
+    except BaseException as second:
+        note_cleanup_error(error, second, f"upload {session.upload_id} may still hold parts")
+        return None
+
+
+def drain(
+    window: Window, in_flight: Iterable[PartJob], session: UploadSession, *, keeps: bool
+) -> int:
+    """Let the parts in flight end: cut at once for an abort, with patience for a resume.
+
+    :returns: how many were cut, and so may land after an abort.
+    """
+    until = time.monotonic() + (KEEP_SECONDS if keeps else 0.0)
+    waiting = set(in_flight)
+    cut = 0
+    while window.in_flight:
+        left = until - time.monotonic()
+        if left <= 0:
+            window.cancel()
+            cut = max(cut, len(waiting))
+            for job in waiting:
+                job.cut()
+            left = CUT_AGAIN_SECONDS
+        window.wait(left)
+        for job in window.collect():
+            waiting.discard(job)
+            if job.result is not None and keeps:
+                session.record(job.result)
+    window.cancel()
+    for job in waiting:
+        job.release()
+    return cut
 
 
 def abort_upload(
@@ -65,12 +142,27 @@ def _is_gone(sender: Sender, target: wire.Target, upload_id: str, policy: RetryP
     return not page.parts
 
 
+def _note_kept(error: BaseException, session: UploadSession) -> None:
+    """Say on the error that the parts are still there."""
+    if isinstance(error, S3MultipartError):
+        error.resumable = True
+        error.upload_id = error.upload_id or session.upload_id
+    _add_note(
+        error, f"The upload was kept: upload id {session.upload_id}, {len(session.parts)} parts."
+    )
+
+
 def note_cleanup_error(error: BaseException, second: BaseException, text: str) -> None:
     """Attach what went wrong while cleaning up to the error that is raised; never raise it."""
     log.warning("%s: %s: %s", text, type(second).__name__, second)
     try:
         error.cleanup_error = second  # type: ignore[attr-defined]
-        if hasattr(error, "add_note"):
-            error.add_note(f"{text} ({type(second).__name__}: {second})")
     except (AttributeError, TypeError):
         pass  # An exception with slots: the log has it.
+    _add_note(error, f"{text} ({type(second).__name__}: {second})")
+
+
+def _add_note(error: BaseException, text: str) -> None:
+    add_note = getattr(error, "add_note", None)  # Python 3.11 on.
+    if add_note is not None:
+        add_note(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a thread is worth its price: rules over what was measured, no thread and no clock of its own.
+"""When a thread is worth its price: rules over what was measured; no thread, no clock.
 
 Two questions are answered here. Should the calling thread send the next part itself, and how long
 may the network keep it waiting (:class:`Patience`)? How many parts are worth having in flight
@@ -53,7 +53,8 @@ class Patience:
     On a network faster than the CPU nothing is gained by a thread: the caller's own is the
     cheapest. As soon as the network makes it wait for more than a small share of the upload's time,
     the half-sent part is handed to a worker; after some in a row, parts go to workers straight
-    away, and one in a while is tried inline to notice a faster network. Owned by the caller's thread.
+    away, and one in a while is tried inline to notice a faster network. Owned by the caller's
+    thread.
     """
 
     __slots__ = ("_misses", "_since", "_waited")

@@ -148,7 +148,7 @@ def _as_bytes(chunk: Any) -> Any:
 
 def _refuse_chunk(chunk: Any) -> Any:
     raise UnsupportedSourceError(
-        f"the source yielded {type(chunk).__name__}; chunks are bytes, other buffers, or str (UTF-8)"
+        f"the source yielded {type(chunk).__name__}; chunks are bytes, other buffers, or str"
     )
 
 
@@ -251,8 +251,8 @@ _NEVER = object()
 
 def _unsupported(source: Any, advice: str = "") -> UnsupportedSourceError:
     return UnsupportedSourceError(
-        f"{type(source).__name__} is no source: an upload takes an iterator or iterable of bytes, an "
-        f"object with read(), bytes or another buffer, or a str{advice}"
+        f"{type(source).__name__} is no source: an upload takes an iterator or iterable of bytes, "
+        f"an object with read(), bytes or another buffer, or a str{advice}"
     )
 
 

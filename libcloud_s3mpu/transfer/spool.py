@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a part's bytes wait until the service has them: memory, a temporary file, or their own file.
+"""Where a part's bytes wait: memory, a temporary file, or the file that they come from.
 
 Each is a :class:`~libcloud_s3mpu.protocol.messages.Body`: it can be sent again from its beginning,
 in any thread, one attempt at a time, and lets go of its bytes on :meth:`release`. Which of them a
@@ -122,7 +122,8 @@ def spool_to_file(
 
     :raises OSError: as the disk does (full, not writable); nothing is left behind.
     """
-    file = tempfile.TemporaryFile(dir=directory, prefix="s3mpu-")
+    # Closed by the body when the part is uploaded, in whichever thread that is.
+    file = tempfile.TemporaryFile(dir=directory, prefix="s3mpu-")  # noqa: SIM115
     try:
         done = 0
         while done < size:

@@ -3,9 +3,9 @@
 
 Lean: a socket that urllib3 opened for libcloud's own session (its TLS settings, CA, time-out), and
 :class:`~.exchange.Exchange` on it. Plain: libcloud's ``Connection.request``, used as soon as
-anything is set that only it honours: a proxy, a replaced ``conn_class`` (debug, MockHttp), libcloud's
-retries, hooks or headers of the session, another adapter. One transport serves a driver and all its
-threads; it keeps connections alive between uploads.
+anything is set that only it honours: a proxy, a replaced ``conn_class`` (debug, MockHttp),
+libcloud's retries, hooks or headers of the session, another adapter. One transport serves a driver
+and all its threads; it keeps connections alive between uploads.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ import libcloud.common.base
 from requests.utils import select_proxy, default_headers
 from requests.adapters import HTTPAdapter
 
+from .http import ExactAdapter, transport_error
 from .exchange import Channel, Exchange, ExchangeFailed
-from .connection import ExactAdapter, S3MultipartConnection, transport_error
+from .connection import S3MultipartConnection
 from ..protocol.signing import UNSIGNED_PAYLOAD
 from ..protocol.endpoint import encode_query
 from ..protocol.messages import S3Request, S3Response
+from ..protocol.checksums import EMPTY_SHA256
 
 #: Idle connections kept for one host.
 KEPT_IDLE = 64
@@ -213,7 +215,7 @@ class Transport:
         if size:
             digest = request.payload_sha256 or UNSIGNED_PAYLOAD
         else:
-            digest = request.payload_sha256 or _EMPTY
+            digest = request.payload_sha256 or EMPTY_SHA256
         if size or request.method in ("PUT", "POST"):
             headers["content-length"] = str(size)
         headers = connection.signed_headers(request.method, path, query, headers, digest)
@@ -253,6 +255,3 @@ class Transport:
             channels.append(channel)
         else:
             channel.close()
-
-
-_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""THE ROAD: one upload from its source to the confirmed object, and the failure road.
+"""THE ROAD: one upload, from its source to the confirmed object.
 
 Read it top to bottom: :meth:`Upload.run`, then ``_multipart``. The calling thread owns the source
-and the session; workers own one part each (:mod:`.attempt`), and the window (:mod:`.window`) is all
-they share. The law of memory, measured by ``tests/test_memory.py``:
+(:mod:`.intake`) and the session; workers own one part each (:mod:`.attempt`), and the window
+(:mod:`.window`) is all they share. The law of memory, measured by ``tests/test_memory.py``:
 
     peak <= memory budget + one part (while its chunks are gathered) + one caller's chunk
 
 The failure road, for any BaseException: stop pulling, close the source, cancel what waits, cut and
-drain what is in flight, then abort (or keep, as asked); the first error is what is raised, what went
-wrong afterwards is attached to it.
+drain what is in flight, then abort (or keep, as asked): :mod:`.cleanup`. The first error is what is
+raised.
 """
 
 from __future__ import annotations
@@ -20,24 +20,20 @@ from typing import Any, Protocol
 from dataclasses import dataclass
 
 from .pace import Pace, Patience
-from .spool import FILE_BLOCK, FileBody, MemoryBody, spool_to_file
+from .intake import Intake
 from .window import Window
 from .attempt import Sender, PartJob, retried
-from .cleanup import abort_upload, note_cleanup_error
+from .cleanup import end_failed_upload, note_cleanup_error
 from .complete import complete_upload
-from .splitter import Splitter, FileSplitter, open_source, check_length
 from ..protocol import wire, events, checksums
-from ..protocol.errors import SourceSizeError, S3MultipartError
+from ..protocol.errors import S3MultipartError
 from ..protocol.limits import Limits
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
-from ..protocol.session import Event, UploadSession
-from ..protocol.partsize import part_schedule
+from ..protocol.session import UploadSession
+from ..protocol.messages import S3Request
 from ..protocol.integrity import BodyDigests, body_check, digests_of
 
 log = logging.getLogger("libcloud_s3mpu.upload")
-
-#: Seconds that a kept upload's parts in flight may take to end before they are cut.
-KEEP_DRAIN_SECONDS = 10.0
 
 
 class RoadSender(Sender, Protocol):
@@ -92,10 +88,13 @@ class Upload:
         self._check = body_check(options, limits, is_secure=is_secure)
         self._must_not_change = must_not_change
         self._is_lean = transport.kind == "lean"
+        # Most parts in flight; a connection class that nobody knows is not given threads.
+        self._ceiling = options.concurrency or (
+            DEFAULT_MAX_CONCURRENCY if transport.is_known_class else 1
+        )
         self._patience = Patience()
         self._began = time.monotonic()
         self._in_flight: set[PartJob] = set()
-        self._cut = 0
         self._acknowledged = 0
         self._tells = options.on_event is not None or log.isEnabledFor(logging.DEBUG)
         self._session = UploadSession(
@@ -110,58 +109,34 @@ class Upload:
             large, else when it turns out so.
         :raises BaseException: what the source raises comes out as it is.
         """
-        splitter = open_source(source)
+        intake = Intake(
+            source,
+            options=self._options,
+            limits=self._limits,
+            where=f"{self._target.bucket}/{self._target.key}",
+            must_not_change=self._must_not_change,
+        )
         try:
-            announced = self._options.size_bytes
-            known = announced if announced is not None else splitter.length
-            self._schedule = self._cuts(known)
-            first = self._take(splitter, 1)
-            if first is None or (first.size < self._schedule.size_of(1)) or not splitter.has_more():
-                check_length(splitter, announced=announced, where=self._where)
-                result = self._single(self._snapshot(splitter, first))
+            first = intake.take(1)
+            if intake.is_full(first, 1) and intake.has_more():
+                result = self._multipart(intake, first)
             else:
-                result = self._multipart(splitter, first)
+                result = self._single(intake, intake.snapshot(first))
         except BaseException as error:
-            self._close_source(splitter, error)
+            try:
+                intake.close()
+            except BaseException as second:
+                note_cleanup_error(error, second, "closing the source failed too")
             raise
-        splitter.close()
+        intake.close()
         self._tell(events.UploadCompleted, size=result.size, etag=result.etag, parts=result.parts)
         return result
 
-    @property
-    def _where(self) -> str:
-        return f"{self._target.bucket}/{self._target.key}"
-
-    def _cuts(self, known: int | None) -> Any:
-        options = self._options
-        try:
-            return part_schedule(
-                self._limits,
-                part_size=options.part_size_bytes,
-                size=known,
-                size_hint=options.size_hint_bytes,
-            )
-        except ValueError as error:
-            raise SourceSizeError(
-                f"{self._where} cannot be uploaded: {error}",
-                container=self._target.bucket,
-                object_name=self._target.key,
-            ) from error
-
     # -- a small object: one PUT -----------------------------------------------------------------
 
-    def _snapshot(self, splitter: Splitter, body: Any) -> Any:
-        """Have the bytes of a small object in hand before its one request is sent."""
-        if body is None:
-            return MemoryBody([], 0)
-        if isinstance(splitter, FileSplitter):
-            body = MemoryBody([bytes(block) for block in body.buffers()], body.size)
-            if self._must_not_change:
-                splitter.check_unchanged()
-        return body
-
-    def _single(self, body: Any) -> UploadResult:
+    def _single(self, intake: Intake, body: Any) -> UploadResult:
         try:
+            intake.check_end()
             digests = digests_of(body, self._check)
             request = wire.put_request(self._target, body, digests)
             stored = retried(
@@ -190,38 +165,28 @@ class Upload:
 
     # -- a large one: the road -------------------------------------------------------------------
 
-    def _multipart(self, splitter: Splitter, body: Any) -> UploadResult:
-        options = self._options
+    def _multipart(self, intake: Intake, body: Any) -> UploadResult:
         self._window = Window(
-            budget_bytes=options.memory_budget_bytes, ceiling=self._ceiling(), pace=Pace()
+            budget_bytes=self._options.memory_budget_bytes, ceiling=self._ceiling, pace=Pace()
         )
         try:
-            cost = self._cost(splitter, 1)
-            self._window.reserve(cost)
+            self._window.reserve(intake.cost(1))
             self._initiate()
             number = 0
             while body is not None:
                 number += 1
-                self._send(number, body, cost)
-                body, cost = self._next(splitter, number + 1)
+                self._send(number, body, cost=intake.cost(number))
+                body = self._next(intake, number + 1)
             while self._in_flight:
                 self._window.wait()
                 self._collect()
-            check_length(splitter, announced=options.size_bytes, where=self._where)
-            if self._must_not_change and isinstance(splitter, FileSplitter):
-                splitter.check_unchanged()
-            return self._completed(number, splitter.offset)
+            intake.check_end()
+            return self._complete(number, intake.size)
         except BaseException as error:
             self._fail(error)
             raise
         finally:
             self._window.close()
-
-    def _ceiling(self) -> int:
-        """Most parts in flight; a connection class that nobody knows is not given threads."""
-        if self._options.concurrency is not None:
-            return self._options.concurrency
-        return DEFAULT_MAX_CONCURRENCY if self._transport.is_known_class else 1
 
     def _initiate(self) -> None:
         request = wire.initiate_request(self._target, self._check)
@@ -231,68 +196,23 @@ class Upload:
             sleep=self._window.sleep,
         )
         self._session.initiated(upload_id)
-        log.debug("upload.initiated %s upload %s", self._where, upload_id)
 
-    def _next(self, splitter: Splitter, number: int) -> tuple[Any, int]:
-        """Get permission, then the bytes of the next part; (None, 0) when the source has ended."""
-        if number > self._schedule.max_parts:
-            if splitter.has_more():
-                raise SourceSizeError(
-                    f"the source of {self._where} is longer than {splitter.offset} bytes, which is "
-                    f"all that {number - 1} parts of this schedule hold; give size_hint_bytes or "
-                    "part_size_bytes",
-                    container=self._target.bucket,
-                    object_name=self._target.key,
-                    upload_id=self._session.upload_id,
-                )
-            return None, 0
-        cost = self._cost(splitter, number)
+    def _next(self, intake: Intake, number: int) -> Any:
+        """Get permission, then the bytes of the next part; None when the source has ended."""
+        cost = intake.cost(number) if number <= self._limits.max_parts else 0
         while not self._window.reserve(cost):
             self._collect()
-        body = self._take(splitter, number)
+        body = intake.take(number)
         if body is None:
             self._window.release(cost)
-        return body, cost
-
-    def _cost(self, splitter: Splitter, number: int) -> int:
-        """Give the memory in bytes that part ``number`` holds while it is in flight."""
-        if isinstance(splitter, FileSplitter):
-            return FILE_BLOCK
-        size = int(self._schedule.size_of(number))
-        half = max(1, self._options.memory_budget_bytes // 2)
-        return size if size <= half else half
-
-    def _take(self, splitter: Splitter, number: int) -> Any:
-        """Take the bytes of a part from the source; None when it has ended."""
-        size = self._schedule.size_of(number)
-        if isinstance(splitter, FileSplitter):
-            offset = splitter.start + splitter.offset
-            granted = splitter.skip(size)
-            body: Any = FileBody(splitter.fileno, offset, granted) if granted else None
-        elif size > max(1, self._options.memory_budget_bytes // 2):
-            body = spool_to_file(splitter.take, size, directory=self._options.spool_directory)
-        else:
-            before = splitter.offset
-            buffers = splitter.take(size)
-            got = splitter.offset - before
-            body = MemoryBody(buffers, got) if got else None
-        announced = self._options.size_bytes
-        if announced is not None and splitter.offset > announced:
-            check_length(splitter, announced=announced, where=self._where)
-        if splitter.offset > self._limits.max_object_size:
-            raise SourceSizeError(
-                f"the source of {self._where} is larger than the largest object of this service "
-                f"({self._limits.max_object_size} bytes)"
-            )
         return body
 
-    def _send(self, number: int, body: Any, cost: int) -> None:
+    def _send(self, number: int, body: Any, *, cost: int) -> None:
         """Send a part: inline as long as the network does not make this thread wait."""
-        session = self._session
-        assert session.upload_id is not None
-        upload_id = session.upload_id
+        upload_id = self._session.upload_id
+        assert upload_id is not None
 
-        def make_request(digests: BodyDigests) -> Any:
+        def make_request(digests: BodyDigests) -> S3Request:
             return wire.upload_part_request(
                 self._target, upload_id=upload_id, part_number=number, body=body, digests=digests
             )
@@ -304,49 +224,46 @@ class Upload:
             check=self._check,
             policy=self._options.retry,
             cost=cost,
-            sleep=self._window.sleep,
-            is_stopping=lambda: self._window.is_stopping,
+            stop=self._window,
         )
-        if self._tells:
-            self._tell(
-                events.PartStarted,
-                part_number=number,
-                size=body.size,
-                in_flight=self._window.in_flight + 1,
-            )
-        if self._ceiling() == 1:
-            try:
-                job.run()
-            finally:
-                self._window.release(cost)
-            self._record(job)
-        elif not (self._is_inline_worth() and self._sent_inline(job, cost)):
+        self._tell(
+            events.PartStarted,
+            part_number=number,
+            size=body.size,
+            in_flight=self._window.in_flight + 1,
+        )
+        if self._ceiling == 1:
+            self._run_here(job.run, job)
+        elif not (self._is_inline_worth() and self._run_here(self._sent_inline, job)):
             self._in_flight.add(job)
             self._window.submit(job)
         self._collect()
 
     def _is_inline_worth(self) -> bool:
         # Connecting takes round trips: only the first part may wait for that in this thread.
-        if not self._is_lean or not (
-            self._transport.has_idle(self._target.bucket) or not self._in_flight
-        ):
-            return False
-        return self._patience.tries_inline()
+        can_begin = self._transport.has_idle(self._target.bucket) or not self._in_flight
+        return self._is_lean and can_begin and self._patience.tries_inline()
 
-    def _sent_inline(self, job: PartJob, cost: int) -> bool:
+    def _run_here(self, run: Any, job: PartJob) -> bool:
+        """Run a job in this thread; False if it is not done and goes to a worker."""
         try:
-            is_sent = job.run_inline(self._patience.seconds(time.monotonic() - self._began))
+            is_done = run() if run == job.run else run(job)
         except BaseException:
             job.release()
-            self._window.release(cost)
             raise
-        if not is_sent:
-            self._patience.missed(job.waited_seconds)
+        if is_done is False:
             return False
-        self._patience.hit(job.waited_seconds)
-        self._window.release(cost)
+        self._window.release(job.cost)
         self._record(job)
         return True
+
+    def _sent_inline(self, job: PartJob) -> bool:
+        is_sent = job.run_inline(self._patience.seconds(time.monotonic() - self._began))
+        if is_sent:
+            self._patience.hit(job.waited_seconds)
+        else:
+            self._patience.missed(job.waited_seconds)
+        return is_sent
 
     def _collect(self) -> None:
         """Record the parts that workers have finished; the first failure ends the upload here."""
@@ -379,11 +296,10 @@ class Upload:
             in_flight=self._window.in_flight,
         )
 
-    def _completed(self, number: int, size: int) -> UploadResult:
-        session = self._session
-        parts = session.contiguous_parts(expected=number)
+    def _complete(self, number: int, size: int) -> UploadResult:
+        parts = self._session.contiguous_parts(expected=number)
         stored = complete_upload(
-            session=session,
+            session=self._session,
             sender=self._transport,
             target=self._target,
             parts=parts,
@@ -391,11 +307,11 @@ class Upload:
             check=self._check,
             policy=self._options.retry,
         )
-        etag = stored.etag or checksums.composite_etag(p.etag for p in parts)
+        etag = stored.etag or checksums.composite_etag(part.etag for part in parts)
         return UploadResult(
             size=size,
             etag=etag or self._etag_by_head(),
-            upload_id=session.upload_id,
+            upload_id=self._session.upload_id,
             parts=number,
             part_size_bytes=parts[0].size,
             checksum=stored.checksum,
@@ -403,63 +319,24 @@ class Upload:
             seconds=time.monotonic() - self._began,
         )
 
-    # -- the failure road ------------------------------------------------------------------------
-
-    def _close_source(self, splitter: Splitter, error: BaseException) -> None:
-        try:
-            splitter.close()
-        except BaseException as second:
-            note_cleanup_error(error, second, "closing the source failed too")
+    # -- the failure road, and who hears of it ---------------------------------------------------
 
     def _fail(self, error: BaseException) -> None:
-        """End an upload that cannot be completed; never raises in the first error's place."""
-        keeps = self._options.on_failure == "keep"
+        kept = end_failed_upload(
+            error,
+            session=self._session,
+            window=self._window,
+            in_flight=self._in_flight,
+            sender=self._transport,
+            target=self._target,
+            options=self._options,
+        )
+        if kept is None:
+            return
         try:
-            self._drain(keeps=keeps)
-            session = self._session
-            if session.upload_id is None or not abortable(session):
-                return
-            if keeps:
-                session.move(Event.KEPT)
-                note_kept(error, session)
-            else:
-                session.move(Event.ABORT_SENT)
-                abort_upload(
-                    sender=self._transport,
-                    target=self._target,
-                    upload_id=session.upload_id,
-                    policy=self._options.retry,
-                    verifies=self._cut > 0,
-                )
-                session.move(Event.ABORT_CONFIRMED)
-            self._tell(events.UploadAborted, kept=keeps, reason=type(error).__name__)
+            self._tell(events.UploadAborted, kept=kept, reason=type(error).__name__)
         except BaseException as second:
-            note_cleanup_error(
-                error, second, f"upload {self._session.upload_id} may still hold parts"
-            )
-
-    def _drain(self, *, keeps: bool) -> None:
-        """Let the parts in flight end: cut at once for an abort, with some patience for a resume."""
-        until = time.monotonic() + (KEEP_DRAIN_SECONDS if keeps else 0.0)
-        waiting = set(self._in_flight)
-        if not keeps:
-            self._window.cancel()
-        while self._window.in_flight:
-            left = until - time.monotonic()
-            if left <= 0:
-                self._window.cancel()
-                self._cut += len(waiting)
-                for job in waiting:
-                    job.cut()
-            # Woken by each part that ends; one that began between cut and here is cut again.
-            self._window.wait(max(left, 0.05) if left > 0 else 0.05)
-            for job in self._window.collect():
-                waiting.discard(job)
-                if job.result is not None and keeps:
-                    self._session.record(job.result)
-        for job in waiting:
-            job.release()
-        self._in_flight.clear()
+            note_cleanup_error(error, second, "on_event failed too")
 
     def _tell(self, event: Any, **values: Any) -> None:
         if not self._tells:
@@ -473,18 +350,3 @@ class Upload:
         log.debug("%r", value)
         if self._options.on_event is not None:
             self._options.on_event(value)
-
-
-def abortable(session: UploadSession) -> bool:
-    """Tell whether an upload may be aborted: not while complete may have taken effect."""
-    return session.state.name == "OPEN"
-
-
-def note_kept(error: BaseException, session: UploadSession) -> None:
-    """Say on the error that the parts are still there."""
-    if isinstance(error, S3MultipartError):
-        error.resumable = True
-        error.upload_id = error.upload_id or session.upload_id
-    text = f"The upload was kept: upload id {session.upload_id}, {len(session.parts)} parts."
-    if hasattr(error, "add_note"):
-        error.add_note(text)

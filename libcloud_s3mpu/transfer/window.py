@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The only threads and the only lock of the core: parts in flight, bounded in bytes.
 
-One window serves one upload and is driven by its calling thread. The lock (a condition) protects the
-queue of jobs, the finished jobs and the counters; a job itself belongs to one thread at a time: to
-the caller until it is submitted, then to a worker until it comes back finished. Workers start only
-when jobs are waiting and end with the window. What a job does, and whether a failed one matters, is
-:mod:`.upload`'s business.
+One window serves one upload and is driven by its calling thread. The lock (a condition) protects
+the queue of jobs, the finished jobs and the counters; a job itself belongs to one thread at a time:
+to the caller until it is submitted, then to a worker until it comes back finished. Workers start
+only when jobs are waiting and end with the window. What a job does, and whether a failed one
+matters, is :mod:`.upload`'s business.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Window:
             return jobs
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until a job has finished or none is in flight; False if ``timeout`` seconds passed."""
+        """Wait until a job has finished or none is in flight; False after ``timeout`` seconds."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: bool(self._finished) or not self.in_flight, timeout

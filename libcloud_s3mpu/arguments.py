@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libcloud's arguments into values, and results into libcloud's :class:`Object`.
+
+The translator at the door: nothing is sent here and nothing of the caller's is changed. The driver
+calls it; the rules for headers and keys themselves are in :mod:`libcloud_s3mpu.protocol`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from collections.abc import Mapping
+
+from libcloud.storage.base import Object, Container
+
+from .protocol import wire
+from .protocol import headers as header_rules
+from .protocol.errors import S3MultipartError, ChecksumMismatchError
+from .protocol.limits import Limits
+from .transfer.upload import UploadResult
+from .protocol.options import UploadOptions
+from .protocol.endpoint import check_key, check_bucket
+
+
+def place_of(container: Container, object_name: str, limits: Limits) -> wire.Target:
+    """Give an object's place, without headers.
+
+    :raises InvalidRequestError: (a ValueError) if either name cannot be.
+    """
+    check_bucket(container.name)
+    check_key(object_name, container=container.name, max_bytes=limits.max_key_bytes)
+    return wire.Target(bucket=container.name, key=object_name, headers={})
+
+
+def target_of(
+    driver: Any,
+    container: Container,
+    object_name: str,
+    *,
+    extra: Mapping[str, Any] | None,
+    headers: Mapping[str, Any] | None,
+    storage_class: str | None,
+    options: UploadOptions,
+) -> wire.Target:
+    """Give an object's place and the headers that ``extra``, ``headers`` and options ask for.
+
+    ``extra`` wins over ``headers``, and ``headers`` over what would be guessed.
+
+    :raises ValueError: for a storage class, key or header that cannot be.
+    """
+    extra = extra or {}
+    vendor = driver.http_vendor_prefix
+    storage = header_rules.checked_headers(driver._to_storage_class_headers(storage_class))
+    merged = header_rules.checked_headers(headers)
+    if storage_class is not None or f"{vendor}-storage-class" not in merged:
+        merged.update(storage)
+    content_type = extra.get("content_type")
+    if content_type is not None or "content-type" not in merged:
+        merged["content-type"] = header_rules.checked_value(
+            "Content-Type", driver._determine_content_type(content_type, object_name)
+        )
+    merged.update(header_rules.metadata_headers(extra.get("meta_data"), prefix=vendor))
+    if extra.get("acl"):
+        merged[f"{vendor}-acl"] = header_rules.checked_value("acl", extra["acl"])
+    if options.if_none_match is not None:
+        merged["if-none-match"] = options.if_none_match
+    if options.if_match is not None:
+        merged["if-match"] = f'"{wire.unquoted(options.if_match) or ""}"'
+    place = place_of(container, object_name, driver.ex_limits)
+    return wire.Target(bucket=place.bucket, key=place.key, headers=merged)
+
+
+def object_of(
+    driver: Any,
+    result: UploadResult,
+    container: Container,
+    object_name: str,
+    extra: Mapping[str, Any] | None,
+) -> Object:
+    """Give libcloud's object for what was confirmed."""
+    extra = extra or {}
+    return Object(
+        name=object_name,
+        size=result.size,
+        hash=result.etag,
+        extra={
+            "acl": extra.get("acl"),
+            "etag": result.etag,
+            "upload_id": result.upload_id,
+            "parts": result.parts,
+            "part_size_bytes": result.part_size_bytes,
+            "checksum": result.checksum,
+            "version_id": result.version_id,
+            "seconds": result.seconds,
+        },
+        meta_data=extra.get("meta_data") or {},
+        container=container,
+        driver=driver,
+    )
+
+
+def result_of_put(
+    driver: Any, target: wire.Target, sent: Mapping[str, Any], *, verify_hash: bool
+) -> UploadResult:
+    """Judge what ``_upload_object`` gave, which others may have replaced.
+
+    :param sent: ``response`` (``status``, ``headers``), ``bytes_transferred``, ``data_hash``.
+    :raises ChecksumMismatchError: if the ETag is an MD5 and not that of the file.
+    """
+    response = sent["response"]
+    where = {"container": target.bucket, "object_name": target.key, "driver": driver}
+    if int(response.status) not in (200, 201):
+        raise S3MultipartError(
+            f"PutObject failed for {target.bucket}/{target.key}: HTTP {response.status}",
+            http_status=int(response.status),
+            **where,
+        )
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    etag = (headers.get("etag") or "").replace('"', "")
+    is_comparable = not header_rules.is_opaque_etag(headers)
+    if verify_hash and is_comparable and etag != sent["data_hash"]:
+        raise ChecksumMismatchError(
+            f"PutObject of {target.bucket}/{target.key}: the MD5 of the file is "
+            f"{sent['data_hash']}, the service answered ETag {etag}",
+            **where,
+        )
+    return UploadResult(
+        size=sent["bytes_transferred"],
+        etag=etag,
+        upload_id=None,
+        parts=1,
+        part_size_bytes=sent["bytes_transferred"],
+        checksum=None,
+        version_id=headers.get("x-amz-version-id"),
+        seconds=0.0,
+    )

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""requests and libcloud's HTTP classes, made exact: what goes out is what was signed.
+
+The lower half of the connection room: adapter, HTTP connection, answers, and what a failed one
+becomes. It signs nothing and knows no driver; :mod:`.connection` does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+from libcloud.http import LibcloudConnection, HttpLibResponseProxy
+from requests.adapters import HTTPAdapter
+from libcloud.storage.drivers.s3 import S3Response, S3RawResponse
+
+from ..protocol import messages
+from ..protocol.xml import MAX_ERROR_BYTES
+from ..protocol.errors import TransportError
+
+#: Connections that a session's pool keeps alive for one host: enough for three full windows.
+POOL_SIZE = 64
+#: Bytes of an answer that are read at once.
+READ_SIZE = 64 * 1024
+
+
+class ConnectionFailedError(TransportError, requests.exceptions.ConnectionError):
+    """No whole answer came: refused, reset, cut. Apps catch it as requests' ConnectionError."""
+
+
+class ConnectionTimeoutError(TransportError, requests.exceptions.Timeout):
+    """Nothing moved for the connection's time-out."""
+
+
+class CertificateError(TransportError, requests.exceptions.SSLError):
+    """The service's certificate was refused; no request was sent."""
+
+    retryable = False
+
+
+def transport_error(request: messages.S3Request, error: BaseException) -> TransportError:
+    """Make the error for an attempt that ended without a whole answer."""
+    text = _reason(error)
+    cls: type[TransportError] = ConnectionFailedError
+    if _is_certificate_error(error):
+        cls = CertificateError
+    elif isinstance(error, (TimeoutError, requests.exceptions.Timeout)) or getattr(
+        error, "is_timeout", False
+    ):
+        cls = ConnectionTimeoutError
+    return cls(f"{messages.described(request)}: {text}", **messages.context_of(request))
+
+
+def _reason(error: BaseException) -> str:
+    """Give the innermost cause in words, without the URL that requests quotes."""
+    seen: BaseException = error
+    for _ in range(8):
+        inner = getattr(seen, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((a for a in seen.args if isinstance(a, BaseException)), None)
+        if inner is None:
+            inner = seen.__cause__
+        if inner is None:
+            break
+        seen = inner
+    text = str(seen).split("): ", 1)[-1] if "object at 0x" in str(seen) else str(seen)
+    return f"{type(seen).__name__}: {text}" if text else type(seen).__name__
+
+
+def _is_certificate_error(error: BaseException) -> bool:
+    while error is not None:
+        if type(error).__name__ == "SSLCertVerificationError":
+            return True
+        inner = next((a for a in error.args if isinstance(a, BaseException)), None)
+        reason = getattr(error, "reason", None)
+        following = inner or (reason if isinstance(reason, BaseException) else error.__cause__)
+        if following is None or following is error:
+            return False
+        error = following
+    return False
+
+
+class ExactAdapter(HTTPAdapter):
+    """requests' adapter, sending the path it was given (older ones strip a doubled slash)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(pool_maxsize=POOL_SIZE, **kwargs)
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        url: str = super().request_url(request, proxies)
+        if url.startswith(("http://", "https://")):
+            return url  # A plain-http proxy wants the whole URL.
+        parts = urlsplit(request.url)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def no_auth(request: Any) -> Any:
+    """Stand where requests would put the credentials of ``.netrc`` over our signature."""
+    return request
+
+
+class ExactLibcloudConnection(LibcloudConnection):  # type: ignore[misc]
+    """libcloud's HTTP connection, which sends the URL as it stands and reads bodies when asked."""
+
+    def __init__(self, host: str, port: int, secure: Any = None, **kwargs: Any) -> None:
+        super().__init__(host, port, secure, **kwargs)
+        # libcloud takes port 443 for https and leaves 80 out whatever the scheme.
+        scheme = "https" if secure else "http"
+        default = 443 if secure else 80
+        self.host = f"{scheme}://{host}" + ("" if port == default else f":{port}")
+        for prefix in ("https://", "http://"):
+            if type(self.session.adapters[prefix]) is HTTPAdapter:
+                self.session.mount(prefix, ExactAdapter())
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Any = None,
+        raw: bool = False,
+        stream: bool = False,
+        hooks: Any = None,
+    ) -> None:
+        """Send; ``raw`` answers are never read here, whatever ``stream`` says (upstream does)."""
+        session = self.session
+        full = f"{self.host}{url}"
+        prepared = session.prepare_request(
+            requests.Request(
+                method,
+                self.host,
+                data=body,
+                headers=self._normalize_headers(headers=headers),
+                auth=no_auth,
+                hooks=hooks,
+            )
+        )
+        prepared.url = full
+        settings = session.merge_environment_settings(full, {}, True, self.verification, None)
+        settings["stream"] = stream or raw
+        self.response = session.send(
+            prepared, timeout=session.timeout, allow_redirects=False, **settings
+        )
+
+    def prepared_request(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Any = None,
+        raw: bool = False,
+        stream: bool = False,
+    ) -> None:
+        self.request(method, url, body=body, headers=headers, raw=True, stream=stream)
+
+
+class S3MultipartResponse(S3Response):  # type: ignore[misc]
+    """Upstream's answer, with errors that name the S3 code, the message and the HTTP status."""
+
+    def parse_error(self) -> Any:
+        body = self.body if isinstance(self.body, str) else ""
+        raise _error_of(self, body.encode("utf-8", "replace"))
+
+
+class S3MultipartRawResponse(S3RawResponse):  # type: ignore[misc]
+    """The same for raw requests; keeps its own answer, so that clones may be used again at once."""
+
+    def __init__(self, connection: Any, response: Any = None) -> None:
+        self.answer = response
+        self._response: Any = None
+        super().__init__(connection=connection, response=response)
+
+    @property
+    def response(self) -> Any:
+        if not self._response:
+            self._response = HttpLibResponseProxy(self.answer)
+        return self._response
+
+    def parse_error(self) -> Any:
+        raise _error_of(self, read_limited(self.answer, MAX_ERROR_BYTES)[0])
+
+
+class UnjudgedResponse(S3MultipartRawResponse):
+    """What the engine gets: every status is an answer."""
+
+    def success(self) -> bool:
+        return True
+
+
+def _error_of(response: Any, body: bytes) -> Exception:
+    connection = response.connection
+    request = messages.S3Request(
+        operation=f"{connection.method} request",
+        method=connection.method,
+        bucket=unquote(connection.action.split("?")[0].lstrip("/")),
+    )
+    answer = messages.S3Response(status=int(response.status), headers=response.headers, body=body)
+    error = messages.service_error(request, answer)
+    error.driver = connection.driver
+    return error
+
+
+def read_limited(answer: Any, limit: int) -> tuple[bytes, bool]:
+    """Read at most ``limit`` bytes of a requests answer; tell whether that was all of it."""
+    pieces = []
+    size = 0
+    for piece in answer.iter_content(READ_SIZE):
+        pieces.append(piece if isinstance(piece, bytes) else piece.encode("utf-8"))
+        size += len(pieces[-1])
+        if size > limit:
+            answer.close()
+            return b"".join(pieces)[:limit], False
+    return b"".join(pieces), True
+
+
+class PlainBody:
+    """A body for requests: its length is known, and iterating begins anew each time."""
+
+    __slots__ = ("_body", "payload_sha256")
+
+    def __init__(self, body: messages.Body, payload_sha256: str | None) -> None:
+        self._body = body
+        self.payload_sha256 = payload_sha256
+
+    def __len__(self) -> int:
+        return self._body.size
+
+    def __iter__(self) -> Any:
+        return iter(self._body.buffers())

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What comes in: the source, cut by its schedule into bodies that wait where they fit.
+
+The first room of the road. Owned by the calling thread; it pulls only when it is asked, says how
+much memory a part will hold before that, and knows when the source is not what was announced. What
+becomes of a body is :mod:`.upload`'s business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .spool import FILE_BLOCK, FileBody, MemoryBody, spool_to_file
+from .splitter import FileSplitter, open_source, check_length
+from ..protocol.errors import SourceSizeError
+from ..protocol.limits import Limits
+from ..protocol.options import UploadOptions
+from ..protocol.partsize import part_schedule
+
+
+class Intake:
+    """One source and its cuts.
+
+    :param must_not_change: the source is a file that may not change while it is read.
+    :raises UnsupportedSourceError: (a TypeError) if it is no source.
+    :raises SourceSizeError: (a ValueError) if its length is known and the service takes no such.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        options: UploadOptions,
+        limits: Limits,
+        where: str,
+        must_not_change: bool = False,
+    ) -> None:
+        self._options = options
+        self._limits = limits
+        self._where = where
+        self._must_not_change = must_not_change
+        self._splitter = open_source(source)
+        known = options.size_bytes if options.size_bytes is not None else self._splitter.length
+        #: A part that would fill more than half of the budget waits in a file: two still overlap.
+        self._most_in_memory = max(1, options.memory_budget_bytes // 2)
+        try:
+            self._schedule = part_schedule(
+                limits,
+                part_size=options.part_size_bytes,
+                size=known,
+                size_hint=options.size_hint_bytes,
+            )
+        except ValueError as error:
+            raise SourceSizeError(f"{where} cannot be uploaded: {error}") from error
+
+    @property
+    def size(self) -> int:
+        """Bytes taken so far."""
+        return self._splitter.offset
+
+    def has_more(self) -> bool:
+        """Tell whether a byte is left, pulling one chunk more if that is what it takes."""
+        return self._splitter.has_more()
+
+    def cost(self, part_number: int) -> int:
+        """Give the memory in bytes that a part holds while it is in flight."""
+        if isinstance(self._splitter, FileSplitter):
+            return FILE_BLOCK
+        return min(self._schedule.size_of(part_number), self._most_in_memory)
+
+    def is_full(self, body: Any, part_number: int) -> bool:
+        """Tell whether a body is as large as its part can be: then more may follow."""
+        return body is not None and body.size == self._schedule.size_of(part_number)
+
+    def take(self, part_number: int) -> Any:
+        """Take the bytes of a part; None when the source has ended.
+
+        :raises SourceSizeError: if the source is longer than announced, than the schedule's parts
+            hold, or than the service takes. What the source raises comes out as it is.
+        """
+        if part_number > self._schedule.max_parts:
+            if self.has_more():
+                raise self._too_long(
+                    f"which is all that {self._schedule.max_parts} parts of this schedule hold; "
+                    "give size_hint_bytes or part_size_bytes"
+                )
+            return None
+        body = self._take(self._schedule.size_of(part_number))
+        announced = self._options.size_bytes
+        if announced is not None and self.size > announced:
+            raise self._too_long(f"but {announced} bytes were announced")
+        if self.size > self._limits.max_object_size:
+            raise self._too_long(
+                f"but the largest object of this service has {self._limits.max_object_size}"
+            )
+        return body
+
+    def _take(self, size: int) -> Any:
+        splitter = self._splitter
+        if isinstance(splitter, FileSplitter):
+            offset = splitter.start + splitter.offset
+            granted = splitter.skip(size)
+            return FileBody(splitter.fileno, offset, granted) if granted else None
+        if size > self._most_in_memory:
+            return spool_to_file(splitter.take, size, directory=self._options.spool_directory)
+        before = splitter.offset
+        buffers = splitter.take(size)
+        got = splitter.offset - before
+        return MemoryBody(buffers, got) if got else None
+
+    def _too_long(self, reason: str) -> SourceSizeError:
+        return SourceSizeError(
+            f"the source of {self._where} is longer than expected ({self.size} bytes so far), "
+            f"{reason}"
+        )
+
+    def snapshot(self, body: Any) -> Any:
+        """Give the bytes of a whole small object in hand, before its one request is sent."""
+        if body is None:
+            return MemoryBody([], 0)
+        if isinstance(self._splitter, FileSplitter) and body.size <= self._most_in_memory:
+            return MemoryBody([bytes(block) for block in body.buffers()], body.size)
+        return body
+
+    def check_end(self) -> None:
+        """Check, once the source has ended, that it was what was announced.
+
+        :raises SourceSizeError: if it was shorter.
+        :raises SourceChangedError: if it is a file that may not change and did.
+        """
+        check_length(self._splitter, announced=self._options.size_bytes, where=self._where)
+        if self._must_not_change and isinstance(self._splitter, FileSplitter):
+            self._splitter.check_unchanged()
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._splitter.close()

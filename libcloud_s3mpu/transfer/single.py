@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single requests of the multipart verbs, and the one PUT of bytes in hand.
+
+For callers that drive an upload themselves (``ex_upload_part`` and its neighbours). The whole road
+of an upload is :mod:`.upload`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .attempt import Sender, retried
+from ..protocol import wire
+from ..protocol.retry import RetryPolicy
+from ..protocol.session import UploadedPart
+from ..protocol.messages import Bytes, S3Response
+from ..protocol.integrity import BodyCheck, BodyDigests, digests_of
+
+
+def iterate_parts(
+    sender: Sender, target: wire.Target, upload_id: str, *, policy: RetryPolicy
+) -> Iterator[UploadedPart]:
+    """Yield the parts that the service holds, page by page, in the order of their numbers."""
+    marker = None
+    while True:
+        request = wire.list_parts_request(target, upload_id=upload_id, marker=marker)
+        page = retried(
+            lambda _, request=request: wire.list_parts_result(request, sender.call(request)),
+            policy=policy,
+        )
+        yield from page.parts
+        if page.next_marker is None or page.next_marker == marker:
+            return
+        marker = page.next_marker
+
+
+def upload_part(
+    sender: Sender,
+    target: wire.Target,
+    *,
+    upload_id: str,
+    part_number: int,
+    data: bytes,
+    check: BodyCheck,
+    policy: RetryPolicy,
+) -> UploadedPart:
+    """Send one whole part."""
+    body = Bytes(data)
+    digests = digests_of(body, check)
+    request = wire.upload_part_request(
+        target, upload_id=upload_id, part_number=part_number, body=body, digests=digests
+    )
+    return retried(
+        lambda _: wire.upload_part_result(request, sender.call(request), digests), policy=policy
+    )
+
+
+def put_bytes(
+    sender: Sender, target: wire.Target, data: bytes, *, check: BodyCheck, policy: RetryPolicy
+) -> tuple[S3Response, BodyDigests]:
+    """Send one ``PUT`` of bytes in hand; give its answer, which was a success, and the digests."""
+    body = Bytes(data)
+    digests = digests_of(body, check)
+    request = wire.put_request(target, body, digests)
+
+    def once(_: int) -> S3Response:
+        answer = sender.call(request)
+        wire.put_result(request, answer, digests)
+        return answer
+
+    return retried(once, policy=policy), digests
