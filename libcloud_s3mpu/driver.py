@@ -110,12 +110,9 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         self.region_name = wanted
         self.name = f"Amazon S3 ({wanted})"
         if endpoint is None:
-            endpoint = Endpoint(
-                "https" if self.connection.secure else "http",
-                self.connection.host,
-                int(self.connection.port),
-                addressing=ex_addressing,
-            )
+            http = self.connection
+            scheme = "https" if http.secure else "http"
+            endpoint = Endpoint(scheme, http.host, int(http.port), addressing=ex_addressing)
         self.connection.endpoint = endpoint
         self._transport = Transport(self.connection)
 

@@ -17,6 +17,7 @@ largest part.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from dataclasses import dataclass
 
 from .limits import KIB, MIB, Limits
@@ -51,11 +52,15 @@ class PartSchedule:
             raise ValueError(f"part_number must be 1 to {self.max_parts}, not {part_number}")
         if not self.rung:
             return self.base
-        done = part_number - 1
+        return self._on_step(self._step_after(part_number - 1))
+
+    def _step_after(self, done: int) -> int:
+        """Give the rung that the part after ``done`` parts stands on, from 0."""
         if done < self.turn:
-            step = done // self.rung
-        else:
-            step = self.turn // self.rung + (done - self.turn) // self.fast_rung
+            return done // self.rung
+        return self.turn // self.rung + (done - self.turn) // self.fast_rung
+
+    def _on_step(self, step: int) -> int:
         doubled = self.base << (step // 2)
         if step % 2:
             doubled += doubled // 2
@@ -63,9 +68,17 @@ class PartSchedule:
 
     def offset_of(self, part_number: int) -> int:
         """Give the offset in the object of the first byte of part ``part_number``."""
+        left = part_number - 1
         if not self.rung:
-            return (part_number - 1) * self.base
-        return sum(self.size_of(n) for n in range(1, part_number))
+            return left * self.base
+        offset = done = step = 0
+        while left:
+            here = min(left, self.rung if done < self.turn else self.fast_rung)
+            offset += here * self._on_step(step)
+            done += here
+            left -= here
+            step += 1
+        return offset
 
     @property
     def reach(self) -> int:
@@ -85,6 +98,7 @@ def _fit(size: int, base: int, limits: Limits) -> int:
     return min(_round_up(needed, min(ROUNDING, limits.min_part_size)), limits.max_part_size)
 
 
+@lru_cache(maxsize=64)
 def _ladder(base: int, limits: Limits, target: int) -> PartSchedule:
     rung = max(1, limits.max_parts // RUNGS_SLOW)
     slow = PartSchedule(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .spool import FILE_BLOCK, FileBody, MemoryBody, spool_to_file
+from .spool import FILE_BLOCK, FileBody, MemoryBody, spool_to_file, keep_freed_memory
 from .splitter import FileSplitter, open_source, check_length
 from ..protocol.errors import SourceSizeError
 from ..protocol.limits import Limits
@@ -103,6 +103,7 @@ class Intake:
             return FileBody(splitter.fileno, offset, granted) if granted else None
         if size > self._most_in_memory:
             return spool_to_file(splitter.take, size, directory=self._options.spool_directory)
+        keep_freed_memory()
         before = splitter.offset
         buffers = splitter.take(size)
         got = splitter.offset - before

@@ -22,12 +22,13 @@ def iterate_parts(
 ) -> Iterator[UploadedPart]:
     """Yield the parts that the service holds, page by page, in the order of their numbers."""
     marker = None
-    while True:
+
+    def page_after(_: int) -> wire.PartPage:
         request = wire.list_parts_request(target, upload_id=upload_id, marker=marker)
-        page = retried(
-            lambda _, request=request: wire.list_parts_result(request, sender.call(request)),
-            policy=policy,
-        )
+        return wire.list_parts_result(request, sender.call(request))
+
+    while True:
+        page = retried(page_after, policy=policy)
         yield from page.parts
         if page.next_marker is None or page.next_marker == marker:
             return

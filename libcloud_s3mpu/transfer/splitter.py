@@ -27,6 +27,10 @@ BLOCK = 128 * 1024
 #: What is read from a file-like at once: few calls, and no more than a part's fraction in flight.
 READ_SIZE = 256 * 1024
 
+#: What is read from a pipe at once: its capacity on Linux. Blocks of this size are used again by
+#: the allocator; larger ones are fresh pages each time, which cost more than the copy (docs).
+PIPE_SIZE = 64 * 1024
+
 _WHOLE_BUFFERS = (bytes, bytearray, memoryview, mmap.mmap, array.array)
 
 
@@ -152,10 +156,10 @@ def _refuse_chunk(chunk: Any) -> Any:
     )
 
 
-def _read_chunks(read: Any) -> Iterator[Any]:
+def _read_chunks(read: Any, size: int = READ_SIZE) -> Iterator[Any]:
     """Yield what ``read`` gives until it gives nothing; short reads are no end."""
     while True:
-        chunk = read(READ_SIZE)
+        chunk = read(size)
         if chunk is None:
             raise UnsupportedSourceError(
                 "read() of the source returned None: it is non-blocking and has nothing yet"
@@ -275,6 +279,8 @@ def _open_file(source: Any, read: Any) -> Splitter:
         if stat.S_ISREG(status.st_mode) and source.seekable():
             start = source.tell()
             return FileSplitter(source, start=start, end=max(start, status.st_size))
+        if type(source) is io.BufferedReader:
+            return Splitter(_read_chunks(source.read1, PIPE_SIZE))
     return Splitter(_read_chunks(read))
 
 

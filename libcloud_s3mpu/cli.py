@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``s3mpu``: arguments and environment in, words and exit codes out.
+
+Here is the frame around a command: the only place of the package that reads the environment, the
+signals, and the table from an error to its line and exit code. Neither click nor rich is imported
+here, so that their absence can be told in words. The commands are in :mod:`.cli_commands`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+import signal
+import traceback
+from typing import TYPE_CHECKING, Any
+from contextlib import suppress, contextmanager
+from collections.abc import Mapping, Iterator, Sequence
+
+from libcloud.common.types import LibcloudError
+from libcloud.storage.types import (
+    ObjectDoesNotExistError,
+    ContainerDoesNotExistError,
+    ContainerAlreadyExistsError,
+)
+
+from .cli_words import Failed, Interrupted, ReaderGoneError, one_line
+from .protocol.errors import S3MultipartError
+
+if TYPE_CHECKING:
+    from .cli_service import Session
+
+__all__ = ["main", "run", "words"]
+
+_OPTIONAL = ("click", "rich")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+#: A second signal within this time is the first one once more: wrappers (npm, uv, make) hand on the
+#: Ctrl-C that the whole process group has had from the terminal already.
+_SAME_SIGNAL_SECONDS = 1.0
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+EXIT_READER_GONE = 141
+
+
+def main() -> int:
+    """Run the command line of this process; give its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # Keys are any Unicode; a terminal's encoding need not be.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        with _signals():
+            code = run(sys.argv[1:], os.environ)
+    except Interrupted as error:
+        code = error.exit_code
+    if not _is_flushed():
+        code = code or EXIT_READER_GONE
+    return code
+
+
+def run(args: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command line with this environment, without touching signals; give its exit code."""
+    try:
+        from .cli_service import Session
+        from .cli_commands import commands
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _OPTIONAL:
+            raise
+        _say(f'the command line needs {missing}: pip install "libcloud_s3mpu[cli]"')
+        return EXIT_USAGE
+    session = Session(environ)
+    try:
+        result = commands.main(
+            args=list(args), prog_name="s3mpu", standalone_mode=False, obj=session
+        )
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as error:
+        return _ended(error, session)
+    finally:
+        session.close()
+    return result if isinstance(result, int) else 0
+
+
+# -- how it ended ------------------------------------------------------------------------------
+
+
+def _ended(error: BaseException, session: Session) -> int:
+    """Say in one line how a command failed; give the exit code."""
+    import click
+
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else EXIT_FAILED
+    if isinstance(error, (ReaderGoneError, BrokenPipeError)):
+        return EXIT_READER_GONE
+    if isinstance(error, click.UsageError):
+        _say(_usage_text(error))
+        return EXIT_USAGE
+    if isinstance(error, click.Abort):  # click's word for KeyboardInterrupt
+        error = error.__cause__ or error
+    if session.is_debug:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        _write(session.redacted(text))
+    text = words(error)
+    if session.outcome:
+        text = f"{text.rstrip('.')}; {session.outcome}"
+    _say(session.redacted(text))
+    if isinstance(error, Interrupted):
+        return error.exit_code
+    return EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_FAILED
+
+
+def _usage_text(error: Any) -> str:
+    context = error.ctx
+    command = context.command_path if context is not None else "s3mpu"
+    text = error.format_message().rstrip(".")
+    return f"{text} (see {command} --help)"
+
+
+def words(error: BaseException) -> str:
+    """Give an error's text. The inherited methods raise libcloud's own, whose str() is a repr."""
+    if isinstance(error, (S3MultipartError, Failed, Interrupted)):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, ObjectDoesNotExistError):
+        return f"no such object: {error.object_name}"
+    if isinstance(error, ContainerDoesNotExistError):
+        return f"no such container: {error.container_name}"
+    if isinstance(error, ContainerAlreadyExistsError):
+        return f"container {error.container_name} exists already"
+    if isinstance(error, LibcloudError):
+        return _libcloud_words(str(error.value))
+    if type(error).__module__.partition(".")[0] in ("requests", "urllib3"):
+        return f"no whole answer came from the service: {_innermost(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def _libcloud_words(value: str) -> str:
+    """Take S3's code and message out of the XML that upstream puts into some of its errors."""
+    code = re.search(r"<Code>([^<]+)</Code>", value)
+    message = re.search(r"<Message>([^<]+)</Message>", value)
+    if code is None:
+        return value
+    return value.partition(": <")[0] + f": {code[1]}" + (f": {message[1]}" if message else "")
+
+
+def _innermost(error: BaseException) -> str:
+    """Give the cause in words; what requests says around it quotes the URL and object addresses."""
+    seen: Any = error
+    for _ in range(8):
+        inner = getattr(seen, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((a for a in seen.args if isinstance(a, BaseException)), seen.__cause__)
+        if inner is None:
+            break
+        seen = inner
+    return f"{type(seen).__name__}: {seen}"
+
+
+# -- signals and streams -----------------------------------------------------------------------
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn Ctrl-C, SIGTERM and SIGHUP into :class:`Interrupted`, so that every cleanup runs.
+
+    One that was ignored when we began stays ignored: nohup and ``command &`` rely on that.
+    """
+    before: dict[int, Any] = {}
+    last = -_SAME_SIGNAL_SECONDS
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal last
+        previous, last = last, time.monotonic()
+        if last - previous >= _SAME_SIGNAL_SECONDS:
+            raise Interrupted(number)
+
+    for number in [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_flushed() -> bool:
+    """Flush standard output; if it is gone, point it elsewhere, else Python complains at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return True
+    except OSError:
+        with suppress(OSError, ValueError):
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, sys.stdout.fileno())
+        return False
+
+
+def _say(text: str) -> None:
+    _write(f"s3mpu: {one_line(text)}\n")
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # nobody listens on standard error
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all commands share: the options that say which service, and the session made of them.
+
+A :class:`Session` is one run of ``s3mpu``: it finds the settings, makes the driver, keeps secrets
+out of every text, and writes. Commands are in :mod:`.cli_commands`, settings in
+:mod:`.cli_profile`.
+"""
+
+from __future__ import annotations
+
+import sys
+import logging
+import warnings
+from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Callable, Iterator
+
+import click
+
+from . import __version__
+from .cli_words import Failed, S3Url, ReaderGoneError, one_line, parse_size
+from .cli_profile import Given, Settings, find_settings
+
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+_LOGGER = "libcloud_s3mpu"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Session:
+    """One run of the command line; click's ``obj``."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._stack = ExitStack()
+        self._secrets = {environ[name] for name in _SECRETS if environ.get(name)}
+        self.given: dict[str, Any] = {}
+        self.is_debug = False
+        #: What a failed command left on the service; said after the error.
+        self.outcome = ""
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def debug(self) -> None:
+        """Log to standard error from now on."""
+        if self.is_debug:
+            return
+        self.is_debug = True
+        handler = _RedactingHandler(self.redacted)
+        logger = logging.getLogger(_LOGGER)
+        before = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        self._stack.callback(logger.removeHandler, handler)
+        self._stack.callback(logger.setLevel, before)
+
+    def redacted(self, text: str) -> str:
+        """Take every secret out of a text: nothing puts one in, and nothing that does gets far."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "[secret]")
+        return text
+
+    def driver(self) -> Any:
+        """Find the settings and make the driver; nothing is sent.
+
+        :raises Failed: if there are no usable keys, or an endpoint or region makes no sense.
+        """
+        from libcloud.storage.providers import get_driver
+
+        settings = find_settings(Given(**self.given), self._environ)
+        self._secrets |= {settings.keys.secret_key, settings.keys.token or ""} - {""}
+        where = settings.endpoint_url or f"AWS, region {settings.region}"
+        logging.getLogger(f"{_LOGGER}.cli").debug("keys from %s, to %s", settings.keys.source, where)
+        self._stack.enter_context(_trusting(settings))
+        try:
+            driver = get_driver("s3_multipart")(
+                settings.keys.access_key,
+                settings.keys.secret_key,
+                token=settings.keys.token,
+                region=settings.region,
+                ex_endpoint_url=settings.endpoint_url,
+                ex_addressing=settings.addressing,
+            )
+        except ValueError as error:
+            raise Failed(str(error)) from error
+        if settings.endpoint_url is None and settings.region != "us-east-1":
+            # Upstream's driver takes the constraint for new buckets from its class, which knows
+            # one region; AWS refuses to make a bucket elsewhere without it.
+            driver.ex_location_name = driver.ex_location_name or settings.region
+        return driver
+
+    def out(self, text: str) -> None:
+        """Write a line to standard output.
+
+        :raises ReaderGoneError: if nobody reads it.
+        """
+        if sys.stdout is None:
+            raise Failed("standard output is closed")
+        try:
+            sys.stdout.write(self.redacted(text) + "\n")
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+
+    def note(self, text: str) -> None:
+        """Write a line to standard error."""
+        click.echo(self.redacted(one_line(text)), err=True)
+
+
+class _RedactingHandler(logging.Handler):
+    def __init__(self, redacted: Callable[[str], str]) -> None:
+        super().__init__()
+        self._redacted = redacted
+        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self._redacted(one_line(self.format(record))) + "\n")
+        except Exception:
+            self.handleError(record)
+
+
+@contextmanager
+def _trusting(settings: Settings) -> Iterator[None]:
+    """Set whom to trust; libcloud has no argument for that, only a module of globals."""
+    import libcloud.security as security
+
+    before = security.VERIFY_SSL_CERT, security.CA_CERTS_PATH
+    if settings.ca_bundle:
+        security.CA_CERTS_PATH = settings.ca_bundle
+    with warnings.catch_warnings():
+        if not settings.verifies_ssl:
+            security.VERIFY_SSL_CERT = False
+            warnings.filterwarnings("ignore", message="(?s).*(SSL|HTTPS).*")  # it was asked for
+        try:
+            yield
+        finally:
+            security.VERIFY_SSL_CERT, security.CA_CERTS_PATH = before
+
+
+# -- options -----------------------------------------------------------------------------------
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Note an option that may stand before or after the command; the later place wins."""
+    session = context.find_object(Session)
+    if session is None or value in (None, False):
+        return
+    if parameter.name == "debug":
+        session.debug()
+    elif parameter.name == "no_verify_ssl":
+        session.given["verifies_ssl"] = False
+    else:
+        session.given[str(parameter.name)] = value
+
+
+def _kept(*names: str, **settings: Any) -> Callable[[F], F]:
+    return click.option(*names, expose_value=False, callback=_keep, **settings)
+
+
+def service_options(command: F) -> F:
+    """Add the options that say which service, and as whom."""
+    for option in reversed(
+        (
+            _kept("--endpoint-url", metavar="URL", help="An S3-compatible service's address."),
+            _kept("--region", metavar="NAME", help="The region to sign for."),
+            _kept("--profile", metavar="NAME", help="A profile of ~/.aws/config and credentials."),
+            _kept(
+                "--addressing",
+                type=click.Choice(["auto", "path", "virtual"]),
+                help="Where the bucket goes: into the path or the host name.",
+            ),
+            _kept("--ca-bundle", metavar="FILE", help="Certificates to trust."),
+            _kept("--no-verify-ssl", is_flag=True, help="Trust any certificate."),
+            _kept("--debug", is_flag=True, help="Log what is done; secrets are never shown."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+version_option = click.version_option(__version__, prog_name="s3mpu")
+
+
+def size(text: Any) -> int:
+    """Click's type for sizes."""
+    try:
+        return text if isinstance(text, int) else parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def positive_size(text: Any) -> int:
+    value = size(text)
+    if value < 1:
+        raise click.BadParameter("must be at least 1 byte")
+    return value
+
+
+def s3_url(text: Any) -> S3Url:
+    """Click's type for ``s3://bucket[/key]``."""
+    try:
+        return text if isinstance(text, S3Url) else S3Url.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def object_url(text: Any) -> S3Url:
+    """Click's type for ``s3://bucket/key``."""
+    url = s3_url(text)
+    if not url.key:
+        raise click.BadParameter(f"{text!r} names no object: it reads s3://bucket/key")
+    return url
+
+
+def bucket_url(text: Any) -> S3Url:
+    """Click's type for ``s3://bucket``."""
+    url = s3_url(text)
+    if url.key:
+        raise click.BadParameter(f"{text!r} names an object: it reads s3://bucket")
+    return url
