@@ -11,6 +11,7 @@ from typing import Any
 from collections.abc import Mapping
 
 from libcloud.storage.base import Object, Container
+from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP
 
 from .protocol import wire
 from .protocol import headers as header_rules
@@ -18,7 +19,20 @@ from .protocol.errors import S3MultipartError, ChecksumMismatchError
 from .protocol.limits import Limits
 from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
-from .protocol.endpoint import check_key, check_bucket
+from .protocol.endpoint import aws_host, check_key, is_region, check_bucket
+
+
+def host_of(region: str) -> str:
+    """Give the host of an AWS region: upstream's where it knows one.
+
+    :raises ValueError: in upstream's words, if it is no region.
+    """
+    known = REGION_TO_HOST_MAP.get(region)
+    if known is not None:
+        return str(known)
+    if not is_region(region):
+        raise ValueError(f"Invalid or unsupported region: {region}")
+    return aws_host(region)
 
 
 def place_of(container: Container, object_name: str, limits: Limits) -> wire.Target:

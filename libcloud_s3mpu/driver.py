@@ -19,14 +19,14 @@ from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 from .protocol import wire
 from .protocol import headers as header_rules
 from .transfer import single
-from .arguments import place_of, object_of, target_of, result_of_put
+from .arguments import host_of, place_of, object_of, target_of, result_of_put
 from .protocol.errors import S3MultipartError, InvalidRequestError
 from .protocol.limits import S3_LIMITS, Limits
 from .transfer.upload import Upload, UploadResult
 from .protocol.options import UploadOptions
 from .protocol.session import UploadedPart
 from .transfer.cleanup import abort_upload
-from .protocol.endpoint import Endpoint, Addressing, aws_host, is_region
+from .protocol.endpoint import Endpoint, Addressing
 from .protocol.partsize import DEFAULT_PART_SIZE
 from .transfer.splitter import FileSplitter, open_source
 from .protocol.integrity import BodyCheck, body_check
@@ -92,7 +92,7 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
             host, port, secure = endpoint.host, endpoint.port, endpoint.scheme == "https"
         wanted: str = region or type(self).region_name  # type: ignore[misc, has-type]
         if host is None:
-            host = self._host_of(wanted)
+            host = host_of(wanted)
         # Upstream knows a closed map of regions and refuses others even with a host: it is given
         # one that it knows, and the right one is set afterwards (the signer reads it at each
         # request). These are this instance's attributes; no class is written to.
@@ -115,15 +115,6 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
             endpoint = Endpoint(scheme, http.host, int(http.port), addressing=ex_addressing)
         self.connection.endpoint = endpoint
         self._transport = Transport(self.connection)
-
-    @classmethod
-    def _host_of(cls, region: str) -> str:
-        known = REGION_TO_HOST_MAP.get(region)
-        if known is not None:
-            return str(known)
-        if not is_region(region):
-            raise ValueError(f"Invalid or unsupported region: {region}")
-        return aws_host(region)
 
     # -- standard API ----------------------------------------------------------------------------
 
@@ -336,6 +327,17 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
             self._transport, target, data, check=self._md5_check(), policy=self.ex_options.retry
         )
         return {"response": response, "bytes_transferred": len(data), "data_hash": digests.md5}
+
+    def _headers_to_object(
+        self, object_name: str, container: Container, headers: dict[str, str]
+    ) -> Object:
+        """Upstream's, with metadata as it was before it was encoded for its headers."""
+        found = super()._headers_to_object(
+            object_name=object_name, container=container, headers=headers
+        )
+        decode = header_rules.decode_metadata_value
+        found.meta_data = {name: decode(value) for name, value in found.meta_data.items()}
+        return found
 
     def _abort_multipart(self, container: Container, object_name: str, upload_id: str) -> None:
         self.ex_abort_upload(container, object_name, upload_id)

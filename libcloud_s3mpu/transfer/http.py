@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import urllib3
 import requests
 from libcloud.http import LibcloudConnection, HttpLibResponseProxy
 from requests.adapters import HTTPAdapter
@@ -21,6 +22,7 @@ from ..protocol.errors import TransportError
 
 #: Connections that a session's pool keeps alive for one host: enough for three full windows.
 POOL_SIZE = 64
+_TIMEOUTS = (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)
 #: Bytes of an answer that are read at once.
 READ_SIZE = 64 * 1024
 
@@ -45,9 +47,7 @@ def transport_error(request: messages.S3Request, error: BaseException) -> Transp
     cls: type[TransportError] = ConnectionFailedError
     if _is_certificate_error(error):
         cls = CertificateError
-    elif isinstance(error, (TimeoutError, requests.exceptions.Timeout)) or getattr(
-        error, "is_timeout", False
-    ):
+    elif isinstance(error, _TIMEOUTS) or getattr(error, "is_timeout", False):
         cls = ConnectionTimeoutError
     return cls(f"{messages.described(request)}: {text}", **messages.context_of(request))
 

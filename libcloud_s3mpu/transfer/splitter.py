@@ -14,6 +14,7 @@ import os
 import mmap
 import stat
 import array
+from types import GeneratorType
 from typing import Any
 from collections.abc import Mapping, Iterable, Iterator
 
@@ -123,9 +124,8 @@ class Splitter:
         """Let go of the source: generators are closed, so their ``finally`` runs now."""
         self._left = None
         self._is_exhausted = True
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            close()
+        if isinstance(self._chunks, GeneratorType):
+            self._chunks.close()  # Other iterators, and files, stay the caller's to close.
 
 
 def _as_bytes(chunk: Any) -> Any:

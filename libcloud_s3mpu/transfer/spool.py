@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from typing import Any
-from functools import lru_cache
+from functools import cache
 from collections.abc import Callable, Iterator
 
 from ..protocol.errors import SourceChangedError
@@ -24,7 +24,7 @@ KEPT_FREE = 8 * 1024 * 1024
 SPOOL_BLOCK = 4 * 1024 * 1024
 
 
-@lru_cache(maxsize=None)
+@cache
 def keep_freed_memory() -> None:
     """Let the allocator use the memory of one part again for the next; once in a process.
 

@@ -14,6 +14,7 @@ import os
 import time
 import select
 import socket
+import weakref
 from typing import Any
 from collections import deque
 
@@ -33,11 +34,23 @@ from ..protocol.checksums import EMPTY_SHA256
 #: Idle connections kept for one host.
 KEPT_IDLE = 64
 
+#: Where the HTTP connections live that are known to be safe with several threads.
+_KNOWN_MODULES = ("libcloud.http", "libcloud.utils.loggingconnection", ExactAdapter.__module__)
+
 _CAN_BE_LEAN = (
     hasattr(select, "poll")
     and hasattr(socket.socket, "sendmsg")
     and hasattr(HTTPAdapter, "get_connection_with_tls_context")
 )
+
+
+def _close_all(idle: dict[str, deque[Channel]]) -> None:
+    for channels in list(idle.values()):
+        while channels:
+            try:
+                channels.pop().close()
+            except IndexError:
+                break  # Another thread took the last one.
 
 
 class PlainExchange:
@@ -68,7 +81,8 @@ class Transport:
         self._pools: dict[str, Any] = {}
         self._pools_for: tuple[Any, ...] = ()
         self._idle: dict[str, deque[Channel]] = {}
-        self._pid = os.getpid()
+        # Sockets are closed when the driver goes, not reported as leaked when they do.
+        weakref.finalize(self, _close_all, self._idle)
 
     # -- which road ------------------------------------------------------------------------------
 
@@ -87,10 +101,9 @@ class Transport:
     @property
     def is_known_class(self) -> bool:
         """Whether the HTTP connection is libcloud's own, known to be safe with several threads."""
-        return type(self._connection.connection).__module__.partition(".")[0] in (
-            "libcloud",
-            "libcloud_s3mpu",
-        ) and not hasattr(self._connection.connection, "_get_request")
+        if self._connection.connection is None:
+            self._connection.connect()
+        return type(self._connection.connection).__module__ in _KNOWN_MODULES
 
     def _settings(self) -> tuple[Any, ...]:
         """Give what the pools depend on, cheaply comparable: any change makes new ones."""
@@ -110,9 +123,10 @@ class Transport:
         """Give urllib3's pool for ``host``, or None if only libcloud's way honours the settings."""
         settings = self._settings()
         if settings != self._pools_for:
-            # A fork's child comes here too: its parent's sockets are not its own.
+            # A fork's child comes here too: its parent's sockets are not its own. Closing its
+            # copies of them does not end the parent's connections.
+            _close_all(self._idle)
             self._pools = {}
-            self._idle = {}
             self._pools_for = settings
         if host not in self._pools:
             self._pools[host] = self._find_pool(host)
@@ -174,6 +188,7 @@ class Transport:
             return PlainExchange(self._connection, request)
         endpoint = self._connection.endpoint
         host = endpoint.host_for(request.bucket)
+        settings = self._pools_for
         channel = None if is_fresh else self._take_idle(host)
         if channel is None:
             try:
@@ -183,14 +198,14 @@ class Transport:
         try:
             head = self._head(request, host)
         except BaseException:
-            self._give_back(host, channel)
+            channel.close()
             raise
         return Exchange(
             channel,
             head=head,
             request=request,
             timeout=self._connection.connection.session.timeout,
-            give_back=lambda used: self._give_back(host, used),
+            give_back=lambda used: self._give_back(host, used, settings),
         )
 
     def has_idle(self, bucket: str) -> bool:
@@ -199,9 +214,7 @@ class Transport:
 
     def close(self) -> None:
         """Drop every idle connection."""
-        for channels in self._idle.values():
-            while channels:
-                channels.pop().close()
+        _close_all(self._idle)
 
     def _head(self, request: S3Request, host: str) -> bytes:
         """Give request line and headers, signed now."""
@@ -247,7 +260,10 @@ class Transport:
             channel.close()
         return None
 
-    def _give_back(self, host: str, channel: Channel) -> None:
+    def _give_back(self, host: str, channel: Channel, settings: tuple[Any, ...]) -> None:
+        if settings is not self._pools_for:
+            channel.close()  # Opened under settings, or in a process, that are past.
+            return
         channel.is_reused = True
         channel.idle_since = time.monotonic()
         channels = self._idle.setdefault(host, deque())
