@@ -20,6 +20,8 @@ __all__ = ["S3_MULTIPART", "family_drivers", "register", "unregister"]
 
 #: The name of the driver: ``get_driver("s3_multipart")``.
 S3_MULTIPART = "s3_multipart"
+#: Constants that libcloud 3.9.1 has without a driver: name -> (our class, its region).
+_MISSING = {"s3_eu_west_3": ("S3EUWest3StorageDriver", "eu-west-3")}
 #: Where libcloud looks the classes up: this module, which holds the family's classes too.
 _MODULE = __name__
 #: What ``register(replace=True)`` replaced: libcloud's name -> its entry. Kept on libcloud's own
@@ -42,7 +44,7 @@ def family_drivers() -> dict[str, str]:
     A name for one region (``s3_eu_west``) gets a subclass with that region, named as upstream's
     is, since apps find a provider by the name of a driver's class (Flask-Cloudy).
     """
-    found: dict[str, str] = {}
+    found = {provider: class_name for provider, (class_name, _) in _MISSING.items()}
     for provider, (module, class_name) in {**DRIVERS, **_replaced()}.items():
         if module == upstream.__name__ and isinstance(provider, str):
             cls = getattr(upstream, class_name, None)
@@ -55,13 +57,14 @@ def _multipart_class(class_name: str) -> type[AmazonS3MultipartDriver]:
     """Make the subclass that stands for one of upstream's classes: its attributes, our driver."""
     if class_name == "S3StorageDriver":
         return AmazonS3MultipartDriver
-    cls = getattr(upstream, class_name)
+    cls = getattr(upstream, class_name, None)
+    region = dict(_MISSING.values())[class_name] if cls is None else cls.region_name
     attributes: dict[str, Any] = {
         "__doc__": f"Stands for libcloud's ``{class_name}``; see :class:`AmazonS3MultipartDriver`.",
         "__module__": _MODULE,
-        "name": cls.name,
-        "region_name": cls.region_name,
-        "ex_location_name": cls.ex_location_name,
+        "name": f"Amazon S3 ({region})" if cls is None else cls.name,
+        "region_name": region,
+        "ex_location_name": region if cls is None else cls.ex_location_name,
     }
     return type(class_name, (AmazonS3MultipartDriver,), attributes)
 
@@ -87,7 +90,7 @@ def register(*, replace: bool = False) -> None:
         return
     replaced = _replaced()
     for provider, class_name in family_drivers().items():
-        if DRIVERS[provider][0] != _MODULE:
+        if provider in DRIVERS and DRIVERS[provider][0] != _MODULE:
             replaced[provider] = DRIVERS[provider]
         ours = "AmazonS3MultipartDriver" if class_name == "S3StorageDriver" else class_name
         DRIVERS[provider] = (_MODULE, ours)
@@ -97,4 +100,7 @@ def unregister() -> None:
     """Give libcloud's own drivers back their names; ``s3_multipart`` stays registered."""
     replaced = _replaced()
     DRIVERS.update(replaced)
+    for provider in _MISSING:
+        if DRIVERS.get(provider, ("",))[0] == _MODULE:
+            del DRIVERS[provider]
     replaced.clear()

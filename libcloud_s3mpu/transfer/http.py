@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from libcloud.storage.drivers.s3 import S3Response, S3RawResponse
 
 from ..protocol import messages
-from ..protocol.xml import MAX_ERROR_BYTES
+from ..protocol.xml import MAX_XML_BYTES, MAX_ERROR_BYTES
 from ..protocol.errors import TransportError
 
 #: Connections that a session's pool keeps alive for one host: enough for three full windows.
@@ -95,6 +95,16 @@ class ExactAdapter(HTTPAdapter):
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
+def _read_now(answer: Any) -> None:
+    """Read a whole answer, as requests does without ``stream``, but not without end."""
+    body, is_whole = read_limited(answer, MAX_XML_BYTES)
+    if not is_whole:
+        raise requests.exceptions.ContentDecodingError(
+            f"the answer is longer than {MAX_XML_BYTES} bytes", response=answer
+        )
+    answer._content = body
+
+
 def no_auth(request: Any) -> Any:
     """Stand where requests would put the credentials of ``.netrc`` over our signature."""
     return request
@@ -138,10 +148,13 @@ class ExactLibcloudConnection(LibcloudConnection):  # type: ignore[misc]
         )
         prepared.url = full
         settings = session.merge_environment_settings(full, {}, True, self.verification, None)
-        settings["stream"] = stream or raw
         self.response = session.send(
             prepared, timeout=session.timeout, allow_redirects=False, **settings
         )
+        if self.response.encoding is None:
+            self.response.encoding = "utf-8"  # S3's XML; requests would guess from the bytes.
+        if not (stream or raw):
+            _read_now(self.response)
 
     def prepared_request(
         self,

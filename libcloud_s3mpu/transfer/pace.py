@@ -12,38 +12,69 @@ from __future__ import annotations
 class Pace:
     """How many parts are worth having in flight, learned from those that came back.
 
-    A part that takes the network ``wall`` seconds and this process ``cpu`` seconds keeps one thread
-    busy for a ``cpu / wall`` share, so ``wall / cpu`` parts in flight saturate one core (Little's
-    law): a fast network, where sending is all copying, asks for one or two; S3's latencies ask for
-    dozens. Moving averages; written and read under the window's lock.
+    Two bounds, the smaller one holds. *What one core can feed*: a part that takes the network
+    ``wall`` seconds and this process ``cpu`` seconds keeps a thread busy for a ``cpu / wall``
+    share, so ``wall / cpu`` parts saturate one core (Little's law); a fast network asks for two.
+    *What the link carries*: the level is doubled only while that raised the throughput, so a slow
+    uplink is not paid for with memory. Written and read under the window's lock.
     """
 
-    __slots__ = ("_wall", "_cpu", "_seen")
+    __slots__ = ("_before", "_cpu", "_hold", "_level", "_proved", "_samples", "_seen", "_wall")
 
     #: Weight of the newest part in the moving averages.
     NEWEST = 0.25
-    #: Parts in flight before the first one came back: nothing is known yet.
-    UNKNOWN = 4
+    #: Parts in flight before the first ones came back: nothing is known yet.
+    START = 5
     #: Below a tenth of a millisecond the thread clock's own steps are what is seen.
-    SHORTEST_CPU = 1e-4
+    SHORTEST = 1e-4
+    #: Doubling must have raised the throughput by this factor to be kept.
+    GAIN = 1.2
+    #: After a doubling that did not, this many measurements go by until the next one is tried.
+    HOLD = 32
 
     def __init__(self) -> None:
         self._wall = 0.0
         self._cpu = 0.0
         self._seen = False
+        self._level = self.START
+        self._proved = self.START
+        self._before = 0.0
+        self._hold = 0
+        self._samples: list[float] = []
 
-    def note(self, *, wall: float, cpu: float) -> None:
-        """Take in one finished part; times in seconds."""
+    def note(self, *, wall: float, cpu: float, size: int, in_flight: int) -> None:
+        """Take in one finished part: its times in seconds, its bytes, and its company."""
+        wall = max(wall, self.SHORTEST)
         weight = self.NEWEST if self._seen else 1.0
         self._seen = True
         self._wall += weight * (wall - self._wall)
         self._cpu += weight * (cpu - self._cpu)
+        if 2 * in_flight <= self._level:
+            return  # The source was slower than this level: it says nothing about the link.
+        self._samples.append(size / wall)
+        if len(self._samples) >= max(2, self._level // 4):
+            self._judge(self._level * sum(self._samples) / len(self._samples))
+            self._samples.clear()
+
+    def _judge(self, rate: float) -> None:
+        """Decide on the level by the throughput that was seen on it, in bytes a second."""
+        if self._hold:
+            self._hold -= 1
+        elif rate >= self.GAIN * self._before:
+            self._before = rate
+            self._proved = self._level
+            self._level *= 2
+        else:
+            self._level = self._proved
+            self._before = 0.0
+            self._hold = self.HOLD
 
     def level(self, ceiling: int) -> int:
         """Give how many parts to have in flight: 2 to ``ceiling``."""
-        if not self._seen:
-            return min(self.UNKNOWN, ceiling)
-        wanted = int(self._wall / max(self._cpu, self.SHORTEST_CPU) + 0.5)
+        wanted = min(self._level, ceiling)
+        if self._seen:
+            wanted = min(wanted, int(self._wall / max(self._cpu, self.SHORTEST) + 0.5))
+        self._level = min(self._level, 2 * ceiling)
         return min(max(2, wanted), ceiling)
 
 

@@ -22,6 +22,7 @@ import requests
 import libcloud.common.base
 from requests.utils import select_proxy, default_headers
 from requests.adapters import HTTPAdapter
+from libcloud.utils.retry import Retry
 
 from .http import ExactAdapter, transport_error
 from .exchange import Channel, Exchange, ExchangeFailed
@@ -94,7 +95,7 @@ class Transport:
             connection.connect()
         if not _CAN_BE_LEAN or not connection.is_exact:
             return "plain"
-        if libcloud.common.base.RETRY_FAILED_HTTP_REQUESTS:
+        if libcloud.common.base.RETRY_FAILED_HTTP_REQUESTS or connection.retryCls is not Retry:
             return "plain"
         return "lean" if self._pool(connection.endpoint.host) is not None else "plain"
 

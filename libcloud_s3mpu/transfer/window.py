@@ -18,11 +18,12 @@ from collections import deque
 class Job(Protocol):
     """What a window runs.
 
-    ``cost`` is the memory in bytes that it holds until it has finished; ``wall_seconds`` and
-    ``cpu_seconds`` say what it took, in whichever threads it ran.
+    ``cost`` is the memory in bytes that it holds until it has finished, ``size`` what it sends;
+    ``wall_seconds`` and ``cpu_seconds`` say what it took, in whichever threads it ran.
     """
 
     cost: int
+    size: int
     error: BaseException | None
     wall_seconds: float
     cpu_seconds: float
@@ -35,7 +36,7 @@ class Job(Protocol):
 class Level(Protocol):
     """Who says how many parts are worth having in flight (:mod:`.pace`); called under the lock."""
 
-    def note(self, *, wall: float, cpu: float) -> None: ...
+    def note(self, *, wall: float, cpu: float, size: int, in_flight: int) -> None: ...
     def level(self, ceiling: int) -> int: ...
 
 
@@ -169,6 +170,7 @@ class Window:
                     return
                 job = self._waiting.popleft()
                 self._running += 1
+                company = self.in_flight
             try:
                 job.run()
             except BaseException as error:
@@ -177,7 +179,12 @@ class Window:
             with self._changed:
                 self._running -= 1
                 self._reserved -= job.cost
-                self._pace.note(wall=job.wall_seconds, cpu=job.cpu_seconds)
+                self._pace.note(
+                    wall=job.wall_seconds,
+                    cpu=job.cpu_seconds,
+                    size=job.size,
+                    in_flight=company,
+                )
                 self._finished.append(job)
                 self._changed.notify_all()
             del job  # An idle worker pins no part.
