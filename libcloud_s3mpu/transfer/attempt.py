@@ -192,6 +192,9 @@ class PartJob:
         if exchange is None:
             exchange = self._exchange = self._sender.begin(request)
         try:
+            if self._stop.is_stopping:  # It may have ended while this was connecting.
+                exchange.close()
+                raise Stopped("the upload has ended")
             response = self._sender.resume(request, exchange)
         finally:
             self._exchange = None

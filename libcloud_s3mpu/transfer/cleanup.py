@@ -28,6 +28,9 @@ ABORT_ROUNDS = 3
 ABORT_SECONDS = 20.0
 #: Seconds that a kept upload's parts in flight may take to end before they are cut.
 KEEP_SECONDS = 10.0
+#: Seconds that parts whose connection was cut may take to end: one that is still connecting, or
+#: on libcloud's own way, cannot be cut; it sends nothing more, and its thread is left to end.
+CUT_SECONDS = 5.0
 #: A part that began its exchange between two cuts is cut again after this many seconds.
 CUT_AGAIN_SECONDS = 0.05
 
@@ -83,6 +86,8 @@ def drain(
     cut = 0
     while window.in_flight:
         left = until - time.monotonic()
+        if left <= -CUT_SECONDS:
+            break
         if left <= 0:
             window.cancel()
             cut = max(cut, len(waiting))
@@ -95,8 +100,9 @@ def drain(
             if job.result is not None and keeps:
                 session.record(job.result)
     window.cancel()
-    for job in waiting:
-        job.release()
+    if not window.in_flight:
+        for job in waiting:
+            job.release()
     return cut
 
 

@@ -235,8 +235,7 @@ class Upload:
         if self._ceiling == 1:
             self._run_here(job.run, job)
         elif not (self._is_inline_worth() and self._run_here(self._sent_inline, job)):
-            self._in_flight.add(job)
-            self._window.submit(job)
+            self._hand_over(job)
         self._collect()
 
     def _is_inline_worth(self) -> bool:
@@ -256,6 +255,16 @@ class Upload:
         self._window.release(job.cost)
         self._record(job)
         return True
+
+    def _hand_over(self, job: PartJob) -> None:
+        self._in_flight.add(job)
+        try:
+            self._window.submit(job)
+        except RuntimeError:
+            # The system gives no thread (or Python is ending): slower is better than failed.
+            log.info("no thread could be started; going on in the calling thread")
+            self._in_flight.discard(job)
+            self._run_here(job.run, job)
 
     def _sent_inline(self, job: PartJob) -> bool:
         is_sent = job.run_inline(self._patience.seconds(time.monotonic() - self._began))
