@@ -8,7 +8,8 @@ calls it; the rules for headers and keys themselves are in :mod:`libcloud_s3mpu.
 from __future__ import annotations
 
 from typing import Any
-from collections.abc import Mapping
+from contextlib import contextmanager
+from collections.abc import Mapping, Iterator
 
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP
@@ -20,6 +21,16 @@ from .protocol.limits import Limits
 from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
 from .protocol.endpoint import aws_host, check_key, is_region, check_bucket
+
+
+@contextmanager
+def naming(driver: Any) -> Iterator[None]:
+    """Put the driver on our errors, as libcloud's have it."""
+    try:
+        yield
+    except S3MultipartError as error:
+        error.driver = driver
+        raise
 
 
 def host_of(region: str) -> str:

@@ -2,14 +2,13 @@
 """``s3mpu``: arguments and environment in, words and exit codes out.
 
 Here is the frame around a command: the only place of the package that reads the environment, the
-signals, and the table from an error to its line and exit code. Neither click nor rich is imported
+signals, and the table from an error to its exit code. Neither click nor rich is imported
 here, so that their absence can be told in words. The commands are in :mod:`.cli_commands`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 import signal
@@ -18,20 +17,13 @@ from typing import TYPE_CHECKING, Any
 from contextlib import suppress, contextmanager
 from collections.abc import Mapping, Iterator, Sequence
 
-from libcloud.common.types import LibcloudError
-from libcloud.storage.types import (
-    ObjectDoesNotExistError,
-    ContainerDoesNotExistError,
-    ContainerAlreadyExistsError,
-)
-
-from .cli_words import Failed, Interrupted, ReaderGoneError, one_line
-from .protocol.errors import S3MultipartError
+from .cli_words import Interrupted, ReaderGoneError, one_line
+from .cli_errors import words
 
 if TYPE_CHECKING:
     from .cli_service import Session
 
-__all__ = ["main", "run", "words"]
+__all__ = ["main", "run"]
 
 _OPTIONAL = ("click", "rich")
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -122,52 +114,6 @@ def _usage_text(error: Any) -> str:
     return f"{text} (see {command} --help)"
 
 
-def words(error: BaseException) -> str:
-    """Give an error's text. The inherited methods raise libcloud's own, whose str() is a repr."""
-    if isinstance(error, (S3MultipartError, Failed, Interrupted)):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, ObjectDoesNotExistError):
-        return f"no such object: {error.object_name}"
-    if isinstance(error, ContainerDoesNotExistError):
-        return f"no such container: {error.container_name}"
-    if isinstance(error, ContainerAlreadyExistsError):
-        return f"container {error.container_name} exists already"
-    if isinstance(error, LibcloudError):
-        return _libcloud_words(str(error.value))
-    if type(error).__module__.partition(".")[0] in ("requests", "urllib3"):
-        return f"no whole answer came from the service: {_innermost(error)}"
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    if isinstance(error, ValueError):
-        return str(error)
-    return f"{type(error).__name__}: {error} (--debug shows where)"
-
-
-def _libcloud_words(value: str) -> str:
-    """Take S3's code and message out of the XML that upstream puts into some of its errors."""
-    code = re.search(r"<Code>([^<]+)</Code>", value)
-    message = re.search(r"<Message>([^<]+)</Message>", value)
-    if code is None:
-        return value
-    return value.partition(": <")[0] + f": {code[1]}" + (f": {message[1]}" if message else "")
-
-
-def _innermost(error: BaseException) -> str:
-    """Give the cause in words; what requests says around it quotes the URL and object addresses."""
-    seen: Any = error
-    for _ in range(8):
-        inner = getattr(seen, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((a for a in seen.args if isinstance(a, BaseException)), seen.__cause__)
-        if inner is None:
-            break
-        seen = inner
-    return f"{type(seen).__name__}: {seen}"
-
-
 # -- signals and streams -----------------------------------------------------------------------
 
 
@@ -197,7 +143,7 @@ def _signals() -> Iterator[None]:
 
 
 def _is_flushed() -> bool:
-    """Flush standard output; if it is gone, point it elsewhere, else Python complains at its end."""
+    """Flush standard output; if it is gone, point it elsewhere, or Python complains at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

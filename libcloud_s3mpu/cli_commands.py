@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 import requests
-from libcloud.storage.base import Container
 from libcloud.common.types import LibcloudError
+from libcloud.storage.base import Container
 
 from .cli_demo import demo
-from .cli_words import Failed, S3Url, printable
+from .cli_words import S3Url, Failed, printable
+from .cli_errors import words
 from .cli_service import (
     Session,
     s3_url,
@@ -72,10 +73,11 @@ def ls(session: Session, where: S3Url | None, is_long: bool, is_json: bool) -> i
     """
     driver = session.driver()
     rows = _containers(driver) if where is None else _objects(driver, where)
-    count = 0
-    for count, row in enumerate(rows, 1):
+    is_empty = True
+    for row in rows:
+        is_empty = False
         session.out(_line(row, is_long=is_long, is_json=is_json))
-    if where is not None and where.key and not count:
+    if where is not None and where.key and is_empty:
         raise Failed(f"no object's name begins with {where}")
     return 0
 
@@ -118,9 +120,10 @@ def _line(row: dict[str, Any], *, is_long: bool, is_json: bool) -> str:
 @click.argument("urls", metavar="s3://BUCKET/KEY...", type=object_url, nargs=-1, required=True)
 @click.pass_obj
 def rm(session: Session, urls: tuple[S3Url, ...]) -> int:
-    """Delete objects; one that is not there is an error, and the others are deleted still."""
-    from .cli import words
+    """Delete objects.
 
+    One that is not there is an error; the others are deleted still.
+    """
     driver = session.driver()
     failures = 0
     for url in urls:

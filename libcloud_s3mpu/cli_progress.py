@@ -15,18 +15,19 @@ from collections import Counter
 from collections.abc import Callable
 
 from rich.text import Text
+from rich.table import Column
 from rich.console import Console
 from rich.progress import Task, Progress, BarColumn, TextColumn, ProgressColumn
 
-from .cli_words import Interrupted, size_text, rate_text
+from .cli_words import rate_text, size_text
 from .protocol.errors import (
     SourceError,
     ServiceError,
+    S3MultipartError,
     InvalidRequestError,
     CompletionUnknownError,
-    RetriesExhaustedError,
 )
-from .protocol.events import PartStarted, PartRetried, PartUploaded, UploadAborted, UploadCompleted
+from .protocol.events import PartRetried, PartStarted, PartUploaded, UploadAborted, UploadCompleted
 
 
 class Watch:
@@ -38,6 +39,7 @@ class Watch:
     def __init__(self, on_change: Callable[[int], None] | None = None) -> None:
         self._on_change = on_change
         self._is_aborted = False
+        self.is_completed = False
         self.upload_id: str | None = None
         self.uploaded_bytes = 0
         self.in_flight = 0
@@ -56,6 +58,7 @@ class Watch:
             self.retries += 1
         elif isinstance(event, UploadCompleted):
             self.uploaded_bytes, self.in_flight = event.size, 0
+            self.is_completed = True
         elif isinstance(event, UploadAborted):
             self._is_aborted = not event.kept
         if self._on_change is not None:
@@ -79,30 +82,29 @@ class Watch:
 
 def _is_refusal(error: BaseException) -> bool:
     """Whether it is sure that a single PUT, if there was one, stored nothing."""
-    if isinstance(error, (SourceError, InvalidRequestError)):
-        return True
-    if isinstance(error, Interrupted) or not isinstance(error, (ServiceError, OSError)):
-        return False
-    return isinstance(error, OSError) or not (
-        error.retryable or isinstance(error, RetriesExhaustedError)
-    )
+    if isinstance(error, S3MultipartError):
+        is_final = isinstance(error, ServiceError) and not error.retryable
+        return is_final or isinstance(error, (SourceError, InvalidRequestError))
+    # The source is read to its end before it is sent; an argument is refused before that.
+    return isinstance(error, (OSError, ValueError))
 
 
 class _Figures(ProgressColumn):
-    """Bytes, rate, parts in flight and this process's memory, in the units of all our texts."""
+    """Bytes, rate, parts in flight and this process's memory: with the bar, 80 columns."""
 
     def __init__(self, watch: Watch | None) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self._watch = watch
 
     def render(self, task: Task) -> Text:
-        total = f" of {size_text(task.total)}" if task.total is not None else ""
-        figures = [size_text(task.completed) + total]
+        figures = [size_text(task.completed)]
         speed = task.finished_speed or task.speed
         if speed:
             figures.append(rate_text(speed, 1.0))
         if self._watch is not None:
-            figures.append(f"{self._watch.in_flight} in flight")
+            is_sent = bool(task.total) and task.completed == task.total
+            doing = f"{self._watch.in_flight} in flight"
+            figures.append("completing" if is_sent and not self._watch.is_completed else doing)
         if resident := resident_bytes():
             figures.append(f"{size_text(resident)} resident")
         return Text("  ".join(figures))
@@ -137,7 +139,7 @@ class Display:
         # Not redirecting: standard output may be the object's bytes.
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             _Figures(watch),
             console=Console(file=stream),
             transient=not is_kept,
@@ -190,7 +192,7 @@ def resident_bytes() -> int | None:
 
 
 def forget_peak() -> None:
-    """Begin measuring the peak anew (Linux: proc(5), ``clear_refs``); elsewhere it is of all time."""
+    """Measure the peak from here on (Linux: proc(5), ``clear_refs``); elsewhere it stays."""
     try:
         with open("/proc/self/clear_refs", "wb") as file:
             file.write(b"5")

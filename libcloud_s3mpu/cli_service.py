@@ -18,7 +18,7 @@ from collections.abc import Mapping, Callable, Iterator
 import click
 
 from . import __version__
-from .cli_words import Failed, S3Url, ReaderGoneError, one_line, parse_size
+from .cli_words import S3Url, Failed, ReaderGoneError, one_line, parse_size
 from .cli_profile import Given, Settings, find_settings
 
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
@@ -71,7 +71,9 @@ class Session:
         settings = find_settings(Given(**self.given), self._environ)
         self._secrets |= {settings.keys.secret_key, settings.keys.token or ""} - {""}
         where = settings.endpoint_url or f"AWS, region {settings.region}"
-        logging.getLogger(f"{_LOGGER}.cli").debug("keys from %s, to %s", settings.keys.source, where)
+        logging.getLogger(f"{_LOGGER}.cli").debug(
+            "keys from %s, to %s", settings.keys.source, where
+        )
         self._stack.enter_context(_trusting(settings))
         try:
             driver = get_driver("s3_multipart")(

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 import click
 from libcloud.storage.base import Container
 
-from .cli_words import Failed, S3Url, ReaderGoneError, rate_text, size_text
+from .cli_words import S3Url, Failed, ReaderGoneError, rate_text, size_text
 from .cli_service import Session, size, s3_url, object_url, positive_size, service_options
 from .cli_progress import Watch, Display, is_terminal
 from .protocol.options import UploadOptions
@@ -53,8 +53,8 @@ _READ_SIZE = 1024 * 1024
 @click.option("--quiet", is_flag=True, help="Show nothing but errors.")
 @click.option("--json", "is_json", is_flag=True, help="The result as JSON on standard output.")
 @click.pass_obj
-def put(session: Session, source: str, dest: S3Url, **given: Any) -> int:
-    """Upload a file, or standard input, whose length nobody needs to know:
+def put(session: Session, /, source: str, dest: S3Url, **given: Any) -> int:
+    """Upload a file, or standard input of any length.
 
     \b
       set -o pipefail; pg_dump db | s3mpu put - s3://bucket/db.dump
@@ -202,7 +202,7 @@ def get(session: Session, source: S3Url, dest: str, quiet: bool) -> int:
     is_shown = not (quiet or session.is_debug or (path is None and is_terminal(sys.stdout)))
     display = Display("get", stream=sys.stderr if is_shown else None, total=found.size)
     began = time.monotonic()
-    with (_standard_output() if path is None else _new_file(path)) as file, display:
+    with _standard_output() if path is None else _new_file(path) as file, display:
         done = 0
         for chunk in driver.download_object_as_stream(found, chunk_size=_READ_SIZE):
             file.write(chunk)

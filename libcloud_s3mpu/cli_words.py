@@ -15,7 +15,7 @@ from .protocol.limits import GIB, KIB, MIB, TIB
 _UNITS = {"": 1, "kib": KIB, "mib": MIB, "gib": GIB, "tib": TIB}
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     """A command failed; the text is all there is to say."""
 
 
@@ -23,7 +23,7 @@ class ReaderGoneError(Exception):
     """Nobody reads our standard output any more."""
 
 
-class Interrupted(BaseException):  # noqa: N818
+class Interrupted(BaseException):
     """A signal asked this process to end; no Exception, so that nothing takes it for a failure."""
 
     def __init__(self, number: int) -> None:
@@ -80,9 +80,8 @@ def size_text(size: float) -> str:
     """Give a number of bytes in words: ``17 bytes``, ``512.0 MiB``."""
     if size < KIB:
         return f"{size:.0f} bytes"
-    for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
-        if size >= unit:
-            break
+    units = ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"))
+    unit, name = next(each for each in units if size >= each[0])
     return f"{size / unit:.1f} {name}"
 
 

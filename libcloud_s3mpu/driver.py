@@ -19,17 +19,17 @@ from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 from .protocol import wire
 from .protocol import headers as header_rules
 from .transfer import single
-from .arguments import host_of, place_of, object_of, target_of, result_of_put
-from .protocol.errors import S3MultipartError, InvalidRequestError
+from .arguments import naming, host_of, object_of, target_of, result_of_put
+from .extensions import UploadExtensions
 from .protocol.limits import S3_LIMITS, Limits
 from .transfer.upload import Upload, UploadResult
 from .protocol.options import UploadOptions
-from .protocol.session import UploadedPart
-from .transfer.cleanup import abort_upload
-from .protocol.endpoint import Endpoint, Addressing
+from .transfer.attempt import retried
+from .protocol.endpoint import Endpoint, Addressing, bracketed
 from .protocol.partsize import DEFAULT_PART_SIZE
 from .transfer.splitter import FileSplitter, open_source
-from .protocol.integrity import BodyCheck, body_check
+from .protocol.checksums import digest_of
+from .protocol.integrity import body_check
 from .transfer.transport import Transport
 from .transfer.connection import S3MultipartConnection
 
@@ -38,7 +38,7 @@ __all__ = ["AmazonS3MultipartDriver"]
 _KNOWN_REGION = "us-east-1"
 
 
-class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
+class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignore[misc]
     """Amazon S3 with parallel, bounded multipart uploads; a drop-in for libcloud's S3 driver.
 
     One driver may be used by any number of threads at once.
@@ -108,11 +108,12 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         )
         self.region = wanted
         self.region_name = wanted
-        self.name = f"Amazon S3 ({wanted})"
+        own = str(type(self).name)
+        self.name = f"Amazon S3 ({wanted})" if own.startswith("Amazon S3") else own
         if endpoint is None:
             http = self.connection
             scheme = "https" if http.secure else "http"
-            endpoint = Endpoint(scheme, http.host, int(http.port), addressing=ex_addressing)
+            endpoint = Endpoint(scheme, bracketed(http.host), int(http.port), "", ex_addressing)
         self.connection.endpoint = endpoint
         self._transport = Transport(self.connection)
 
@@ -204,66 +205,6 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         """
         return self._transport.kind
 
-    def ex_list_parts(
-        self, container: Container, object_name: str, upload_id: str
-    ) -> list[UploadedPart]:
-        """
-        List the parts of an upload that the service holds, all pages of them.
-
-        :param upload_id: the upload's id.
-        :type upload_id: ``str``
-
-        :rtype: ``list`` of :class:`UploadedPart`
-        """
-        target = self._place(container, object_name, upload_id)
-        policy = self.ex_options.retry
-        return list(single.iterate_parts(self._transport, target, upload_id, policy=policy))
-
-    def ex_upload_part(
-        self, container: Container, object_name: str, upload_id: str, part_number: int, data: bytes
-    ) -> UploadedPart:
-        """
-        Upload one part of an upload that was initiated elsewhere.
-
-        :param part_number: 1 to the service's maximum.
-        :type part_number: ``int``
-
-        :param data: the whole part.
-        :type data: ``bytes``
-
-        :rtype: :class:`UploadedPart`
-        """
-        target = self._place(container, object_name, upload_id)
-        if not 1 <= part_number <= self.ex_limits.max_parts:
-            raise InvalidRequestError(
-                f"part_number must be 1 to {self.ex_limits.max_parts}, not {part_number}"
-            )
-        return single.upload_part(
-            self._transport,
-            target,
-            upload_id=upload_id,
-            part_number=part_number,
-            data=bytes(data),
-            check=self._md5_check(),
-            policy=self.ex_options.retry,
-        )
-
-    def ex_abort_upload(self, container: Container, object_name: str, upload_id: str) -> bool:
-        """
-        Abort an upload and free its parts; one that is not there any more is no error.
-
-        :rtype: ``bool``
-        """
-        target = self._place(container, object_name, upload_id)
-        abort_upload(
-            sender=self._transport,
-            target=target,
-            upload_id=upload_id,
-            policy=self.ex_options.retry,
-            verifies=False,
-        )
-        return True
-
     # -- upstream's helpers, which others call or patch ------------------------------------------
 
     def _put_object_multipart(
@@ -323,10 +264,12 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         else:
             splitter = open_source(stream if stream is not None else b"")
             data = b"".join(splitter.take(self.ex_limits.max_single_put))
-        response, digests = single.put_bytes(
-            self._transport, target, data, check=self._md5_check(), policy=self.ex_options.retry
+        check = body_check(self.ex_options, self.ex_limits, is_secure=self._is_secure)
+        response = single.put_bytes(
+            self._transport, target, data, check=check, policy=self.ex_options.retry
         )
-        return {"response": response, "bytes_transferred": len(data), "data_hash": digests.md5}
+        data_hash = digest_of("md5", [data]).hex()
+        return {"response": response, "bytes_transferred": len(data), "data_hash": data_hash}
 
     def _headers_to_object(
         self, object_name: str, container: Container, headers: dict[str, str]
@@ -344,10 +287,6 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
 
     # -- private ---------------------------------------------------------------------------------
 
-    @property
-    def _is_secure(self) -> bool:
-        return bool(self.connection.endpoint.scheme == "https")
-
     def _upload(
         self,
         target: wire.Target,
@@ -356,7 +295,7 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         *,
         must_not_change: bool = False,
     ) -> UploadResult:
-        try:
+        with naming(self):
             return Upload(
                 transport=self._transport,
                 limits=self.ex_limits,
@@ -365,17 +304,6 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
                 is_secure=self._is_secure,
                 must_not_change=must_not_change,
             ).run(source)
-        except S3MultipartError as error:
-            error.driver = self
-            raise
-
-    def _md5_check(self) -> BodyCheck:
-        options = replace(self.ex_options, checksum="md5")
-        return body_check(options, self.ex_limits, is_secure=self._is_secure)
-
-    def _place(self, container: Container, object_name: str, upload_id: str) -> wire.Target:
-        wire.check_upload_id(upload_id)
-        return place_of(container, object_name, self.ex_limits)
 
     def _put_small_file(
         self,
@@ -387,14 +315,20 @@ class AmazonS3MultipartDriver(S3StorageDriver):  # type: ignore[misc]
         verify_hash: bool,
     ) -> Object:
         """Upload a file by one ``PUT`` through :meth:`_upload_object`, which others may replace."""
-        sent = self._upload_object(
-            object_name=target.key,
-            content_type=target.headers["content-type"],
-            request_path=self._get_object_path(container, target.key),
-            request_method="PUT",
-            headers=dict(target.headers),
-            file_path=path,
-            stream=None,
-        )
-        result = result_of_put(self, target, sent, verify_hash=verify_hash)
+        request_path = self._get_object_path(container, target.key)
+
+        def once(_: int) -> UploadResult:
+            sent = self._upload_object(
+                object_name=target.key,
+                content_type=target.headers["content-type"],
+                request_path=request_path,
+                request_method="PUT",
+                headers=dict(target.headers),
+                file_path=path,
+                stream=None,
+            )
+            return result_of_put(self, target, sent, verify_hash=verify_hash)
+
+        # Its requests were retried already; only bytes that arrived damaged are sent again.
+        result = retried(once, policy=replace(self.ex_options.retry, max_attempts=2))
         return object_of(self, result, container, target.key, extra)

@@ -94,6 +94,11 @@ def check_bucket(bucket: str) -> None:
         raise InvalidRequestError(f"{bucket!r} is not a container name", container=str(bucket))
 
 
+def bracketed(host: str) -> str:
+    """Give a host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One service's address.
@@ -120,7 +125,7 @@ class Endpoint:
             raise ValueError(f"an endpoint URL reads https://host[:port][/base], not {url!r}")
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError("an endpoint URL has no query, fragment, user or password")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = bracketed(parts.hostname)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         base = quote(parts.path.rstrip("/"), safe=_KEY_SAFE + "%")
         return cls(parts.scheme, host, port, base, addressing)

@@ -39,6 +39,7 @@ never a URL with a query, a signature or a token. All are picklable. Who decides
 from __future__ import annotations
 
 from typing import Any
+from functools import cache
 from collections.abc import Sequence
 
 from libcloud.common.types import LibcloudError, InvalidCredsError
@@ -140,6 +141,8 @@ class TransportError(S3MultipartError):
     """No whole answer came: refused, reset, timed out, cut."""
 
     retryable = True
+    #: A kept-alive connection turned out dead before any of the answer: that was no attempt.
+    is_stale = False
 
 
 class MalformedAnswerError(S3MultipartError):
@@ -159,7 +162,11 @@ class CompletionUnknownError(S3MultipartError):
 
 
 class RetriesExhaustedError(S3MultipartError):
-    """The last of several attempts failed too; ``attempts`` keeps every failure, oldest first."""
+    """The last of several attempts failed too; ``attempts`` keeps every failure, oldest first.
+
+    What is raised is also an instance of the last failure's class, so that a handler written for
+    that one (``requests.exceptions.ConnectionError``, ``ObjectHashMismatchError``) still sees it.
+    """
 
     attempts: Sequence[S3MultipartError] = ()
 
@@ -167,7 +174,7 @@ class RetriesExhaustedError(S3MultipartError):
     def after(cls, failures: Sequence[S3MultipartError]) -> RetriesExhaustedError:
         """Make the error that follows ``failures``; it speaks with the last one's details."""
         last = failures[-1]
-        error = cls(
+        error = _exhausted(type(last))(  # type: ignore[arg-type]
             f"{last.value} (gave up after {len(failures)} attempts)",
             operation=last.operation,
             container=last.container,
@@ -180,8 +187,25 @@ class RetriesExhaustedError(S3MultipartError):
             driver=last.driver,
         )
         error.attempts = tuple(failures)
-        error.throttled = last.throttled
         return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if type(self) is RetriesExhaustedError:
+            return super().__reduce__()
+        _, (_, state) = super().__reduce__()
+        kind = next(c for c in type(self).__mro__[1:] if c is not RetriesExhaustedError)
+        return _rebuilt_exhausted, (kind, state)
+
+
+@cache
+def _exhausted(kind: type[S3MultipartError]) -> type[RetriesExhaustedError]:
+    """Make the class that is both; one for each kind of failure."""
+    body = {"retryable": False, "__module__": __name__, "__doc__": RetriesExhaustedError.__doc__}
+    return type("RetriesExhaustedError", (RetriesExhaustedError, kind), body)
+
+
+def _rebuilt_exhausted(kind: type[S3MultipartError], state: dict[str, Any]) -> S3MultipartError:
+    return _rebuilt(_exhausted(kind), state)  # type: ignore[arg-type]
 
 
 class ServiceError(S3MultipartError):

@@ -7,6 +7,7 @@ is :mod:`libcloud_s3mpu.transfer.connection`. Nothing here is specific to a verb
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 from datetime import datetime, timezone
 from dataclasses import field, dataclass
@@ -16,6 +17,8 @@ from collections.abc import Mapping, Iterable
 from . import xml
 from .errors import ServiceError, S3MultipartError, MalformedAnswerError, error_class
 
+_QUERY = re.compile(r"\?[^\s'\"<>]+")
+_SIGNED = re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|credential|authorization)\s*[=:][^\s,'\"<>]+")
 #: How much of an answer that is no XML an error quotes, in characters.
 QUOTED = 200
 
@@ -61,6 +64,8 @@ class S3Request:
     :param payload_sha256: hexadecimal SHA-256 of the body, or None for ``UNSIGNED-PAYLOAD``.
     :param answer_limit: the most bytes of a good answer's body that are read.
     :param patience_seconds: read time-out where this verb's differs from the connection's.
+    :param is_repeatable: sending it twice does what sending it once does (not so of initiate and
+        complete: a second one makes another upload, or finds none).
     """
 
     operation: str
@@ -73,6 +78,7 @@ class S3Request:
     payload_sha256: str | None = None
     answer_limit: int = xml.MAX_XML_BYTES
     patience_seconds: float | None = None
+    is_repeatable: bool = True
     upload_id: str | None = None
     part_number: int | None = None
 
@@ -84,6 +90,19 @@ class S3Response:
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+
+
+def is_head_cut(*, status: int, version: int, headers: Mapping[str, str]) -> bool:
+    """Tell whether an answer's head was cut: ``http.client`` takes such a one for whole.
+
+    An HTTP/1.1 answer says how long its body is, or that the connection ends with it.
+
+    :param version: 10 or 11, as ``http.client`` has it; 0 where there was no wire (mocks).
+    :param headers: lower-case names.
+    """
+    if version != 11 or status in (204, 304):
+        return False
+    return not any(n in headers for n in ("content-length", "transfer-encoding", "connection"))
 
 
 def context_of(request: S3Request) -> dict[str, Any]:
@@ -183,8 +202,13 @@ def _parsed_error(body: bytes) -> tuple[str | None, str | None, str | None]:
     return (code or None), (_one_line(message) if message else None), xml.text_of(root, "RequestId")
 
 
+def redacted(text: str) -> str:
+    """Give ``text`` without what may sign a request: the queries of URLs, and signatures."""
+    return _SIGNED.sub("...", _QUERY.sub("?...", text))
+
+
 def _one_line(text: str) -> str:
-    line = " ".join(text.split())
+    line = redacted(" ".join(text.split()))
     return line if len(line) <= QUOTED else line[: QUOTED - 3] + "..."
 
 

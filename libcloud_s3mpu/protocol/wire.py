@@ -74,7 +74,7 @@ def unquoted(etag: str | None) -> str | None:
     etag = etag.strip()
     if len(etag) >= 2 and etag[0] == etag[-1] == '"':
         etag = etag[1:-1]
-    return etag if etag and '"' not in etag else None
+    return etag if etag and '"' not in etag and etag.isprintable() else None
 
 
 # -- single PUT ----------------------------------------------------------------------------------
@@ -121,6 +121,7 @@ def initiate_request(target: Target, check: BodyCheck) -> S3Request:
         key=target.key,
         query=(("uploads", ""),),
         headers=headers,
+        is_repeatable=False,
     )
 
 
@@ -201,6 +202,7 @@ def complete_request(
         headers=headers,
         body=Bytes(xml.build("CompleteMultipartUpload", items)),
         patience_seconds=COMPLETE_PATIENCE_SECONDS,
+        is_repeatable=False,
         upload_id=upload_id,
     )
 
@@ -238,9 +240,15 @@ def abort_request(target: Target, *, upload_id: str) -> S3Request:
 
 
 def abort_result(request: S3Request, response: S3Response) -> None:
-    """Read the answer to abort: an upload that is not there any more is what was wanted."""
-    if response.status != 404:
-        raise_for_status(request, response, 200, 204)
+    """Read the answer to abort: an upload that is not there any more is what was wanted.
+
+    :raises ContainerMissingError: if it is the container that is not there.
+    """
+    if response.status in (200, 204):
+        return
+    error = service_error(request, response)
+    if response.status != 404 or error.s3_code == "NoSuchBucket":
+        raise error
 
 
 def list_parts_request(

@@ -31,7 +31,6 @@ class Waits(Protocol):
 
     waited: float
 
-    def advance(self, patience: float | None = None) -> S3Response | None: ...
     def close(self) -> None: ...
     def cut(self) -> None: ...
 
@@ -40,6 +39,9 @@ class Sender(Protocol):
     """What sends (:class:`.transport.Transport`)."""
 
     def call(self, request: S3Request) -> S3Response: ...
+    def advance(
+        self, request: S3Request, exchange: Waits, patience: float | None = None
+    ) -> S3Response | None: ...
     def begin(self, request: S3Request) -> Waits: ...
     def resume(self, request: S3Request, exchange: Waits) -> S3Response: ...
 
@@ -133,7 +135,7 @@ class PartJob:
             request, digests = self._prepared()
             exchange = self._sender.begin(request)
             try:
-                response = exchange.advance(patience)
+                response = self._sender.advance(request, exchange, patience)
             finally:
                 self.waited_seconds = exchange.waited
             if response is None:
@@ -144,7 +146,8 @@ class PartJob:
         except S3MultipartError as error:
             if not error.retryable:
                 raise
-            self._first_error = error
+            if not (isinstance(error, TransportError) and error.is_stale):
+                self._first_error = error
             return False
         finally:
             self.wall_seconds += time.perf_counter() - began

@@ -44,9 +44,11 @@ def end_failed_upload(
     sender: Sender,
     target: wire.Target,
     options: UploadOptions,
+    may_land_late: bool,
 ) -> bool | None:
     """End an upload that cannot be completed; raises nothing, whatever happens.
 
+    :param may_land_late: a part whose sending was cut short may still reach the service.
     :returns: True if its parts were kept, False if they were aborted, None if there is nothing to
         do or it did not work (``error.cleanup_error`` says why).
     """
@@ -65,7 +67,7 @@ def end_failed_upload(
             target=target,
             upload_id=session.upload_id,
             policy=options.retry,
-            verifies=cut > 0,
+            verifies=cut > 0 or may_land_late,
         )
         session.move(Event.ABORT_CONFIRMED)
         return False

@@ -81,7 +81,10 @@ def _leaves_doubt(error: S3MultipartError) -> bool:
     """Tell whether complete may have taken effect although this is what was answered."""
     if isinstance(error, (TransportError, MalformedAnswerError)):
         return True
-    return isinstance(error, ServiceError) and (error.http_status or 0) >= 500
+    if isinstance(error, ServiceError):
+        # A 5xx, or the same code inside a 200.
+        return (error.http_status or 0) >= 500 or error.retryable
+    return False
 
 
 def _may_mean_gone(error: S3MultipartError) -> bool:

@@ -50,8 +50,8 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         self._endpoint: Endpoint | None = None
         self._signer_for: tuple[Any, Signer | None] = (None, None)
         self.connection: Any = None
-        #: Clones (and this connection itself) that no request runs on. deque's append and pop are
-        #: atomic, so taking and giving back needs no lock.
+        #: This connection itself, while no request runs on it. deque's append and pop are atomic,
+        #: so taking and giving back needs no lock.
         self._idle: deque[S3MultipartConnection] = deque((self,))
 
     # -- what libcloud calls ---------------------------------------------------------------------
@@ -107,8 +107,7 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
                 action, params, data, headers, method, raw, stream, json, retry_failed
             )
         finally:
-            clone._let_go()
-            self._idle.append(clone)
+            self._give_back(clone)
 
     def morph_action_hook(self, action: str) -> str:
         return action  # The action is exact already; upstream runs urljoin over it here.
@@ -181,9 +180,11 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         except (requests.exceptions.RequestException, OSError) as error:
             raise transport_error(request, error) from error
         finally:
-            clone._let_go()
             clone.__dict__.pop("rawResponseCls", None)
-            self._idle.append(clone)
+            self._give_back(clone)
+        version = getattr(response.answer.raw, "version", 0)
+        if messages.is_head_cut(status=response.status, version=version, headers=response.headers):
+            raise transport_error(request, ValueError("the head of the answer was cut"))
         if not is_whole and response.status < 300:
             raise transport_error(request, ValueError(f"the answer is longer than {limit} bytes"))
         return messages.S3Response(status=response.status, headers=response.headers, body=text)
@@ -193,8 +194,9 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
     def _take_clone(self) -> S3MultipartConnection:
         """Give a connection that no other thread uses: this one if it is free, else a clone.
 
-        Clones share the session (so a proxy, certificate or adapter set on it holds for all) and
-        the list of user agent tokens; the answer and the request under way are their own.
+        A clone lives for one request, so keys or a token that are changed hold from the next one
+        on. It shares the session (a proxy, certificate or adapter set on it holds for all) and the
+        list of user agent tokens; the answer and the request under way are its own.
         """
         try:
             return self._idle.pop()
@@ -206,6 +208,11 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         clone.context = {}
         clone.connection = copy.copy(self.connection)
         return clone
+
+    def _give_back(self, clone: S3MultipartConnection) -> None:
+        clone._let_go()
+        if clone is self:
+            self._idle.append(self)
 
     def _request(
         self,

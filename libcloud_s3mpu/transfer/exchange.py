@@ -19,7 +19,7 @@ from http.client import HTTPResponse, HTTPException, IncompleteRead
 from collections.abc import Callable, Iterator
 
 from ..protocol.xml import MAX_ERROR_BYTES
-from ..protocol.messages import S3Request, S3Response
+from ..protocol.messages import S3Request, S3Response, is_head_cut
 
 #: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
 IOV = 256
@@ -95,6 +95,8 @@ class Exchange:
         "_channel",
         "_give_back",
         "_got_early",
+        "_has_answer",
+        "_is_cut",
         "_iov",
         "_is_sent",
         "_request",
@@ -119,6 +121,8 @@ class Exchange:
         self._timeout = timeout
         self._is_sent = False
         self._got_early = False
+        self._has_answer = False
+        self._is_cut = False
         self.sent_bytes = 0
         #: Seconds that this exchange waited for the network in all.
         self.waited = 0.0
@@ -157,6 +161,7 @@ class Exchange:
 
     def cut(self) -> None:
         """Make the attempt fail at once, whichever thread runs it; from any thread."""
+        self._is_cut = True
         try:
             # The base class's method: SSLSocket's own takes the TLS object from under the sender.
             socket.socket.shutdown(self._channel.socket, socket.SHUT_RDWR)
@@ -268,6 +273,7 @@ class Exchange:
         answer = HTTPResponse(self._channel.socket, method=self._request.method)
         try:
             answer.begin()
+            self._has_answer = True
             status = answer.status
             limit = self._request.answer_limit if status < 300 else MAX_ERROR_BYTES
             body = answer.read(limit)
@@ -276,6 +282,8 @@ class Exchange:
                 # read(limit) is silent about a body that ends before its Content-Length.
                 raise IncompleteRead(body, answer.length)
             headers = {name.lower(): value for name, value in answer.getheaders()}
+            if is_head_cut(status=status, version=answer.version, headers=headers):
+                raise HTTPException("the head of the answer was cut")
         finally:
             answer.close()
         if answer.will_close or not is_whole or self._got_early or status == 101:
@@ -290,7 +298,7 @@ class Exchange:
         is_timeout = isinstance(error, TimeoutError)
         is_stale = (
             self._channel.is_reused
-            and not is_timeout
+            and not (is_timeout or self._has_answer or self._is_cut)
             and isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError))
         )
         text = str(error) or type(error).__name__

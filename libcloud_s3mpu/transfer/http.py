@@ -27,15 +27,22 @@ _TIMEOUTS = (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.Timeo
 READ_SIZE = 64 * 1024
 
 
-class ConnectionFailedError(TransportError, requests.exceptions.ConnectionError):
+class _NoAnswer:
+    """What handlers of requests' exceptions read: there was no answer, and no request to show."""
+
+    response: Any = None
+    request: Any = None
+
+
+class ConnectionFailedError(_NoAnswer, TransportError, requests.exceptions.ConnectionError):
     """No whole answer came: refused, reset, cut. Apps catch it as requests' ConnectionError."""
 
 
-class ConnectionTimeoutError(TransportError, requests.exceptions.Timeout):
+class ConnectionTimeoutError(_NoAnswer, TransportError, requests.exceptions.Timeout):
     """Nothing moved for the connection's time-out."""
 
 
-class CertificateError(TransportError, requests.exceptions.SSLError):
+class CertificateError(_NoAnswer, TransportError, requests.exceptions.SSLError):
     """The service's certificate was refused; no request was sent."""
 
     retryable = False
@@ -47,6 +54,8 @@ def transport_error(request: messages.S3Request, error: BaseException) -> Transp
     cls: type[TransportError] = ConnectionFailedError
     if _is_certificate_error(error):
         cls = CertificateError
+    elif isinstance(error, urllib3.exceptions.NewConnectionError):
+        pass  # Refused, or the name is unknown; urllib3 derives it from its connect time-out.
     elif isinstance(error, _TIMEOUTS) or getattr(error, "is_timeout", False):
         cls = ConnectionTimeoutError
     return cls(f"{messages.described(request)}: {text}", **messages.context_of(request))
@@ -65,7 +74,7 @@ def _reason(error: BaseException) -> str:
             break
         seen = inner
     text = str(seen).split("): ", 1)[-1] if "object at 0x" in str(seen) else str(seen)
-    return f"{type(seen).__name__}: {text}" if text else type(seen).__name__
+    return f"{type(seen).__name__}: {messages.redacted(text)}" if text else type(seen).__name__
 
 
 def _is_certificate_error(error: BaseException) -> bool:
@@ -182,6 +191,10 @@ class S3MultipartRawResponse(S3RawResponse):  # type: ignore[misc]
     def __init__(self, connection: Any, response: Any = None) -> None:
         self.answer = response
         self._response: Any = None
+        raw = getattr(response, "raw", None)
+        if raw is not None and getattr(raw, "headers", None) is not None:
+            # An object's Content-Encoding is its own: what was stored is what is read.
+            raw.headers.pop("content-encoding", None)
         super().__init__(connection=connection, response=response)
 
     @property

@@ -86,6 +86,15 @@ class Intake:
                 )
             return None
         body = self._take(self._schedule.size_of(part_number))
+        try:
+            self._check_so_far()
+        except BaseException:
+            if body is not None:
+                body.release()
+            raise
+        return body
+
+    def _check_so_far(self) -> None:
         announced = self._options.size_bytes
         if announced is not None and self.size > announced:
             raise self._too_long(f"but {announced} bytes were announced")
@@ -93,7 +102,6 @@ class Intake:
             raise self._too_long(
                 f"but the largest object of this service has {self._limits.max_object_size}"
             )
-        return body
 
     def _take(self, size: int) -> Any:
         splitter = self._splitter

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from .attempt import Sender, retried
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
+from ..protocol.listing import UploadPage, PendingUpload, list_uploads_result, list_uploads_request
 from ..protocol.session import UploadedPart
 from ..protocol.messages import Bytes, S3Response
-from ..protocol.integrity import BodyCheck, BodyDigests, digests_of
+from ..protocol.integrity import BodyCheck, digests_of
 
 
 def iterate_parts(
@@ -58,8 +59,8 @@ def upload_part(
 
 def put_bytes(
     sender: Sender, target: wire.Target, data: bytes, *, check: BodyCheck, policy: RetryPolicy
-) -> tuple[S3Response, BodyDigests]:
-    """Send one ``PUT`` of bytes in hand; give its answer, which was a success, and the digests."""
+) -> S3Response:
+    """Send one ``PUT`` of bytes in hand; give its answer, which was a success."""
     body = Bytes(data)
     digests = digests_of(body, check)
     request = wire.put_request(target, body, digests)
@@ -69,4 +70,27 @@ def put_bytes(
         wire.put_result(request, answer, digests)
         return answer
 
-    return retried(once, policy=policy), digests
+    return retried(once, policy=policy)
+
+
+def iterate_uploads(
+    sender: Sender,
+    bucket: str,
+    *,
+    prefix: str | None,
+    delimiter: str | None,
+    policy: RetryPolicy,
+) -> Iterator[PendingUpload]:
+    """Yield the uploads under way in a bucket, page by page."""
+    marker: tuple[str, str] | None = None
+
+    def page_after(_: int) -> UploadPage:
+        request = list_uploads_request(bucket, prefix=prefix, delimiter=delimiter, marker=marker)
+        return list_uploads_result(request, sender.call(request))
+
+    while True:
+        page = retried(page_after, policy=policy)
+        yield from page.uploads
+        if page.next_marker is None or page.next_marker == marker:
+            return
+        marker = page.next_marker

@@ -81,7 +81,7 @@ class Splitter:
                 length = joined
                 small = []
                 joined = 0
-            elif small:
+            elif joined:
                 gathered.append(b"".join(small))
                 missing -= joined
                 small = []
@@ -93,7 +93,7 @@ class Splitter:
                 continue
             return self._cut(chunk, gathered, missing)
         self._is_exhausted = True
-        if small:
+        if joined:
             gathered.append(b"".join(small))
             missing -= joined
         return missing
@@ -112,8 +112,8 @@ class Splitter:
     def has_more(self) -> bool:
         """Tell whether a byte is left, pulling one chunk more if that is what it takes."""
         while self._left is None and not self._is_exhausted:
-            chunk = next(self._chunks, None)
-            if chunk is None:
+            chunk = next(self._chunks, _NEVER)
+            if chunk is _NEVER:
                 self._is_exhausted = True
             else:
                 chunk = _as_bytes(chunk)
@@ -270,7 +270,8 @@ def _open_file(source: Any, read: Any) -> Splitter:
     # Exact types only: a wrapper that reports progress or decrypts hands its inner file's
     # descriptor on as well, and what is read through it is not what the descriptor holds.
     if type(source) is io.BytesIO:
-        return Splitter(_read_chunks(read), length=source.getbuffer().nbytes - source.tell())
+        left = source.getbuffer().nbytes - source.tell()
+        return Splitter(_read_chunks(read), length=max(0, left))
     is_plain = type(source) is io.FileIO or (
         type(source) is io.BufferedReader and type(source.raw) is io.FileIO
     )

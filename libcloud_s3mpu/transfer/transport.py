@@ -27,6 +27,7 @@ from libcloud.utils.retry import Retry
 from .http import ExactAdapter, transport_error
 from .exchange import Channel, Exchange, ExchangeFailed
 from .connection import S3MultipartConnection
+from ..protocol.errors import TransportError
 from ..protocol.signing import UNSIGNED_PAYLOAD
 from ..protocol.endpoint import encode_query
 from ..protocol.messages import S3Request, S3Response
@@ -117,6 +118,10 @@ class Transport:
             session.cert,
             tuple(session.proxies.items()),
             tuple(session.adapters.values()),
+            tuple(session.headers.items()),
+            session.auth,
+            bool(session.params),
+            bool(session.hooks.get("response")),
             os.getpid(),
         )
 
@@ -160,8 +165,22 @@ class Transport:
         """
         return self.resume(request, self.begin(request))
 
+    def advance(
+        self, request: S3Request, exchange: Any, patience: float | None = None
+    ) -> S3Response | None:
+        """Go on with an exchange, in any thread; None once it waited for ``patience`` seconds.
+
+        :raises TransportError: if no whole answer came; ``is_stale`` if that was no attempt.
+        """
+        try:
+            return exchange.advance(patience)  # type: ignore[no-any-return]
+        except ExchangeFailed as failure:
+            error = transport_error(request, failure)
+            error.is_stale = failure.is_stale and request.is_repeatable
+            raise error from failure
+
     def resume(self, request: S3Request, exchange: Any) -> S3Response:
-        """Go on with an exchange until its answer is there, in any thread.
+        """Go on with an exchange until its answer is there.
 
         A kept-alive connection that turns out dead is no attempt: the request goes out once more,
         on a new connection.
@@ -170,14 +189,14 @@ class Transport:
         """
         while True:
             try:
-                response = exchange.advance()
-            except ExchangeFailed as failure:
-                if not failure.is_stale:
-                    raise transport_error(request, failure) from failure
+                response = self.advance(request, exchange)
+            except TransportError as error:
+                if not error.is_stale:
+                    raise
                 exchange = self.begin(request, is_fresh=True)
                 continue
             assert response is not None  # Without a patience it is the answer or an exception.
-            return response  # type: ignore[no-any-return]
+            return response
 
     def begin(self, request: S3Request, *, is_fresh: bool = False) -> Any:
         """Begin an exchange, connecting if no idle connection is left.

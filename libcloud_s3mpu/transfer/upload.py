@@ -26,7 +26,7 @@ from .attempt import Sender, PartJob, retried
 from .cleanup import end_failed_upload, note_cleanup_error
 from .complete import complete_upload
 from ..protocol import wire, events, checksums
-from ..protocol.errors import S3MultipartError
+from ..protocol.errors import TransportError, S3MultipartError
 from ..protocol.limits import Limits
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from ..protocol.session import UploadSession
@@ -96,6 +96,7 @@ class Upload:
         self._began = time.monotonic()
         self._in_flight: set[PartJob] = set()
         self._acknowledged = 0
+        self._was_interrupted = False
         self._tells = options.on_event is not None or log.isEnabledFor(logging.DEBUG)
         self._session = UploadSession(
             container=target.bucket, object_name=target.key, algorithm=self._check.algorithm
@@ -123,10 +124,7 @@ class Upload:
             else:
                 result = self._single(intake, intake.snapshot(first))
         except BaseException as error:
-            try:
-                intake.close()
-            except BaseException as second:
-                note_cleanup_error(error, second, "closing the source failed too")
+            self._close_source(intake, error)
             raise
         intake.close()
         self._tell(events.UploadCompleted, size=result.size, etag=result.etag, parts=result.parts)
@@ -183,7 +181,10 @@ class Upload:
             intake.check_end()
             return self._complete(number, intake.size)
         except BaseException as error:
+            self._close_source(intake, error)
             self._fail(error)
+            if body is not None:
+                body.release()
             raise
         finally:
             self._window.close()
@@ -247,7 +248,8 @@ class Upload:
         """Run a job in this thread; False if it is not done and goes to a worker."""
         try:
             is_done = run() if run == job.run else run(job)
-        except BaseException:
+        except BaseException as error:
+            self._was_interrupted = not isinstance(error, Exception)
             job.release()
             raise
         if is_done is False:
@@ -330,6 +332,12 @@ class Upload:
 
     # -- the failure road, and who hears of it ---------------------------------------------------
 
+    def _close_source(self, intake: Intake, error: BaseException) -> None:
+        try:
+            intake.close()
+        except BaseException as second:
+            note_cleanup_error(error, second, "closing the source failed too")
+
     def _fail(self, error: BaseException) -> None:
         kept = end_failed_upload(
             error,
@@ -339,6 +347,7 @@ class Upload:
             sender=self._transport,
             target=self._target,
             options=self._options,
+            may_land_late=self._was_interrupted or isinstance(error, TransportError),
         )
         if kept is None:
             return

@@ -179,12 +179,12 @@ class Window:
             with self._changed:
                 self._running -= 1
                 self._reserved -= job.cost
+                self._finished.append(job)
+                self._changed.notify_all()
                 self._pace.note(
                     wall=job.wall_seconds,
                     cpu=job.cpu_seconds,
                     size=job.size,
                     in_flight=company,
                 )
-                self._finished.append(job)
-                self._changed.notify_all()
             del job  # An idle worker pins no part.

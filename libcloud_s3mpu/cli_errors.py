@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An error's text for a terminal: one line, no repr, no XML, no URL.
+
+This package's errors speak for themselves; those of libcloud's inherited methods and of requests
+do not. Exit codes are in :mod:`.cli`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from libcloud.common.types import LibcloudError
+from libcloud.storage.types import (
+    ObjectDoesNotExistError,
+    ContainerDoesNotExistError,
+    ContainerAlreadyExistsError,
+)
+
+from .cli_words import Failed, Interrupted
+from .protocol.errors import S3MultipartError
+
+
+def words(error: BaseException) -> str:
+    """Give an error's text. The inherited methods raise libcloud's own, whose str() is a repr."""
+    if isinstance(error, (S3MultipartError, Failed, Interrupted)):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, ObjectDoesNotExistError):
+        return f"no such object: {error.object_name}"
+    if isinstance(error, ContainerDoesNotExistError):
+        return f"no such container: {error.container_name}"
+    if isinstance(error, ContainerAlreadyExistsError):
+        return f"container {error.container_name} exists already"
+    if isinstance(error, LibcloudError):
+        return _libcloud_words(str(error.value))
+    if type(error).__module__.partition(".")[0] in ("requests", "urllib3"):
+        return f"no whole answer came from the service: {_innermost(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def _libcloud_words(value: str) -> str:
+    """Take S3's code and message out of the XML that upstream puts into some of its errors."""
+    code = re.search(r"<Code>([^<]+)</Code>", value)
+    message = re.search(r"<Message>([^<]+)</Message>", value)
+    if code is None:
+        return value
+    return value.partition(": <")[0] + f": {code[1]}" + (f": {message[1]}" if message else "")
+
+
+def _innermost(error: BaseException) -> str:
+    """Give the cause in words; what requests says around it quotes the URL and object addresses."""
+    seen: Any = error
+    for _ in range(8):
+        inner = getattr(seen, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((a for a in seen.args if isinstance(a, BaseException)), seen.__cause__)
+        if inner is None:
+            break
+        seen = inner
+    return f"{type(seen).__name__}: {seen}"

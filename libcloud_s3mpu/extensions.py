@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's extensions for callers that drive an upload in parts themselves.
+
+A mixin: :class:`~libcloud_s3mpu.driver.AmazonS3MultipartDriver` is made of it and of libcloud's
+driver. Whole uploads are the driver's own methods.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from dataclasses import replace
+from collections.abc import Iterator
+
+from libcloud.storage.base import Container
+from libcloud.storage.drivers.s3 import S3MultipartUpload
+
+from .protocol import wire
+from .transfer import single
+from .arguments import naming, place_of
+from .protocol.errors import InvalidRequestError
+from .protocol.limits import Limits
+from .protocol.options import UploadOptions
+from .protocol.session import UploadedPart
+from .transfer.cleanup import abort_upload
+from .protocol.endpoint import check_bucket
+from .protocol.integrity import BodyCheck, body_check
+from .transfer.transport import Transport
+
+
+class UploadExtensions:
+    """``ex_`` methods on uploads under way; any thread may call them."""
+
+    connection: Any
+    ex_limits: Limits
+    ex_options: UploadOptions
+    _transport: Transport
+
+    def ex_list_parts(
+        self, container: Container, object_name: str, upload_id: str
+    ) -> list[UploadedPart]:
+        """
+        List the parts of an upload that the service holds, all pages of them.
+
+        :param upload_id: the upload's id.
+        :type upload_id: ``str``
+
+        :rtype: ``list`` of :class:`UploadedPart`
+        """
+        target = self._place(container, object_name, upload_id)
+        policy = self.ex_options.retry
+        with naming(self):
+            return list(single.iterate_parts(self._transport, target, upload_id, policy=policy))
+
+    def ex_upload_part(
+        self, container: Container, object_name: str, upload_id: str, part_number: int, data: bytes
+    ) -> UploadedPart:
+        """
+        Upload one part of an upload that was initiated elsewhere.
+
+        :param part_number: 1 to the service's maximum.
+        :type part_number: ``int``
+
+        :param data: the whole part.
+        :type data: ``bytes``
+
+        :rtype: :class:`UploadedPart`
+        """
+        target = self._place(container, object_name, upload_id)
+        if not 1 <= part_number <= self.ex_limits.max_parts:
+            raise InvalidRequestError(
+                f"part_number must be 1 to {self.ex_limits.max_parts}, not {part_number}"
+            )
+        with naming(self):
+            return single.upload_part(
+                self._transport,
+                target,
+                upload_id=upload_id,
+                part_number=part_number,
+                data=memoryview(data).tobytes(),
+                check=self._md5_check(),
+                policy=self.ex_options.retry,
+            )
+
+    def ex_abort_upload(self, container: Container, object_name: str, upload_id: str) -> bool:
+        """
+        Abort an upload and free its parts; one that is not there any more is no error.
+
+        :rtype: ``bool``
+        """
+        target = self._place(container, object_name, upload_id)
+        with naming(self):
+            abort_upload(
+                sender=self._transport,
+                target=target,
+                upload_id=upload_id,
+                policy=self.ex_options.retry,
+                verifies=False,
+            )
+        return True
+
+    def ex_iterate_multipart_uploads(
+        self, container: Container, prefix: str | None = None, delimiter: str | None = None
+    ) -> Iterator[S3MultipartUpload]:
+        """
+        @inherits: :class:`S3StorageDriver.ex_iterate_multipart_uploads`
+
+        Any number of uploads, page by page; no namespace, owner or initiator is needed.
+        """
+        check_bucket(container.name)
+        with naming(self):
+            for found in single.iterate_uploads(
+                self._transport,
+                container.name,
+                prefix=prefix,
+                delimiter=delimiter,
+                policy=self.ex_options.retry,
+            ):
+                yield S3MultipartUpload(
+                    found.key, found.upload_id, found.initiated, found.initiator, found.owner
+                )
+
+    # -- private ---------------------------------------------------------------------------------
+
+    @property
+    def _is_secure(self) -> bool:
+        return bool(self.connection.endpoint.scheme == "https")
+
+    def _md5_check(self) -> BodyCheck:
+        options = replace(self.ex_options, checksum="md5")
+        return body_check(options, self.ex_limits, is_secure=self._is_secure)
+
+    def _place(self, container: Container, object_name: str, upload_id: str) -> wire.Target:
+        wire.check_upload_id(upload_id)
+        return place_of(container, object_name, self.ex_limits)

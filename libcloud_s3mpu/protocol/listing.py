@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The listing of multipart uploads under way, as a pair: a request value, and the reader of a page.
+
+Neighbour of :mod:`.wire`, which has the verbs of one upload. Walking the pages is the caller's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import xml
+from .messages import S3Request, S3Response, malformed, parse_body, raise_for_status
+
+#: Uploads asked for in one page: S3's own maximum.
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingUpload:
+    """An upload that was neither completed nor aborted; ``initiated`` as the service writes it."""
+
+    key: str
+    upload_id: str
+    initiated: str | None
+    initiator: str | None
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPage:
+    """One page; ``next_marker`` is (key, upload id), None on the last."""
+
+    uploads: tuple[PendingUpload, ...]
+    next_marker: tuple[str, str] | None
+
+
+def list_uploads_request(
+    bucket: str,
+    *,
+    prefix: str | None = None,
+    delimiter: str | None = None,
+    marker: tuple[str, str] | None = None,
+) -> S3Request:
+    """Make the ``GET ?uploads`` of the page after ``marker``."""
+    query = [("uploads", ""), ("max-uploads", str(PAGE))]
+    if prefix:
+        query.append(("prefix", prefix))
+    if delimiter:
+        query.append(("delimiter", delimiter))
+    if marker is not None:
+        query += [("key-marker", marker[0]), ("upload-id-marker", marker[1])]
+    return S3Request(
+        operation="ListMultipartUploads", method="GET", bucket=bucket, query=tuple(query)
+    )
+
+
+def list_uploads_result(request: S3Request, response: S3Response) -> UploadPage:
+    """Read one page; owner and initiator are missing on some services."""
+    raise_for_status(request, response, 200)
+    root = parse_body(request, response, root="ListMultipartUploadsResult")
+    uploads = []
+    for element in xml.children(root, "Upload"):
+        key, upload_id = xml.text_of(element, "Key"), xml.text_of(element, "UploadId")
+        if not key or not upload_id:
+            raise malformed(request, response, "an upload in it lacks its Key or UploadId")
+        uploads.append(
+            PendingUpload(
+                key=key,
+                upload_id=upload_id,
+                initiated=xml.text_of(element, "Initiated"),
+                initiator=_name_of(element, "Initiator"),
+                owner=_name_of(element, "Owner"),
+            )
+        )
+    truncated = (xml.text_of(root, "IsTruncated") or "").strip().lower() == "true"
+    marker = (
+        xml.text_of(root, "NextKeyMarker") or "",
+        xml.text_of(root, "NextUploadIdMarker") or "",
+    )
+    # Swift says "truncated" with empty markers for ever: a page that leads nowhere is the last.
+    return UploadPage(
+        uploads=tuple(uploads), next_marker=marker if truncated and marker[0] else None
+    )
+
+
+def _name_of(element: xml.Element, role: str) -> str | None:
+    for child in xml.children(element, role):
+        return xml.text_of(child, "DisplayName") or xml.text_of(child, "ID")
+    return None
