@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parallel, bounded, resumable multipart uploads to S3 for apache-libcloud.
+"""Parallel, bounded multipart uploads to S3 for apache-libcloud.
 
 Importing this package has one side effect, :func:`register`: libcloud then knows the driver
 ``s3_multipart``. Nothing else lives here; begin reading at :mod:`.driver`.
@@ -12,24 +12,36 @@ from .protocol.retry import NO_RETRIES, RetryPolicy
 from .protocol.errors import (
     SourceError,
     ServiceError,
+    ClockSkewError,
     ThrottledError,
     TransportError,
     SourceSizeError,
     S3MultipartError,
+    WrongRegionError,
     AccessDeniedError,
     SessionStateError,
     ObjectMissingError,
     SourceChangedError,
     UploadMissingError,
     InvalidRequestError,
+    MalformedAnswerError,
     ChecksumMismatchError,
     ContainerMissingError,
     RetriesExhaustedError,
     TransientServiceError,
     CompletionUnknownError,
     UnsupportedSourceError,
+    ExpiredCredentialsError,
     PreconditionFailedError,
     ConditionalConflictError,
+)
+from .protocol.events import (
+    PartRetried,
+    PartStarted,
+    UploadEvent,
+    PartUploaded,
+    UploadAborted,
+    UploadCompleted,
 )
 from .protocol.limits import R2_LIMITS, S3_LIMITS, SCALEWAY_LIMITS, Limits
 from .protocol.options import UploadOptions
@@ -44,12 +56,18 @@ __all__ = [
     "AccessDeniedError",
     "AmazonS3MultipartDriver",
     "ChecksumMismatchError",
+    "ClockSkewError",
     "CompletionUnknownError",
     "ConditionalConflictError",
     "ContainerMissingError",
+    "ExpiredCredentialsError",
     "InvalidRequestError",
     "Limits",
+    "MalformedAnswerError",
     "ObjectMissingError",
+    "PartRetried",
+    "PartStarted",
+    "PartUploaded",
     "PreconditionFailedError",
     "RetriesExhaustedError",
     "RetryPolicy",
@@ -63,9 +81,13 @@ __all__ = [
     "TransientServiceError",
     "TransportError",
     "UnsupportedSourceError",
+    "UploadAborted",
+    "UploadCompleted",
+    "UploadEvent",
     "UploadMissingError",
     "UploadOptions",
     "UploadedPart",
+    "WrongRegionError",
     "__version__",
     "register",
     "unregister",

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-import signal
 import traceback
 from typing import TYPE_CHECKING, Any
-from contextlib import suppress, contextmanager
-from collections.abc import Mapping, Iterator, Sequence
+from contextlib import suppress
+from collections.abc import Mapping, Sequence
 
 from .cli_words import Interrupted, ReaderGoneError, one_line
 from .cli_errors import words
+from .cli_signals import orderly_signals
 
 if TYPE_CHECKING:
     from .cli_service import Session
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["main", "run"]
 
 _OPTIONAL = ("click", "rich")
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-#: A second signal within this time is the first one once more: wrappers (npm, uv, make) hand on the
-#: Ctrl-C that the whole process group has had from the terminal already.
-_SAME_SIGNAL_SECONDS = 1.0
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -45,7 +40,7 @@ def main() -> int:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
-        with _signals():
+        with orderly_signals(_say):
             code = run(sys.argv[1:], os.environ)
     except Interrupted as error:
         code = error.exit_code
@@ -114,32 +109,7 @@ def _usage_text(error: Any) -> str:
     return f"{text} (see {command} --help)"
 
 
-# -- signals and streams -----------------------------------------------------------------------
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Turn Ctrl-C, SIGTERM and SIGHUP into :class:`Interrupted`, so that every cleanup runs.
-
-    One that was ignored when we began stays ignored: nohup and ``command &`` rely on that.
-    """
-    before: dict[int, Any] = {}
-    last = -_SAME_SIGNAL_SECONDS
-
-    def interrupt(number: int, frame: Any) -> None:
-        nonlocal last
-        previous, last = last, time.monotonic()
-        if last - previous >= _SAME_SIGNAL_SECONDS:
-            raise Interrupted(number)
-
-    for number in [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+# -- streams -----------------------------------------------------------------------------------
 
 
 def _is_flushed() -> bool:
@@ -160,6 +130,7 @@ def _say(text: str) -> None:
 
 
 def _write(text: str) -> None:
-    with suppress(OSError, ValueError, AttributeError):  # nobody listens on standard error
+    with suppress(OSError, ValueError, AttributeError, RuntimeError):
+        # Nobody listens there; or a signal came while it was being written to.
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -33,6 +33,10 @@ class Session:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._stack = ExitStack()
+        logger = logging.getLogger(_LOGGER)
+        silent = logging.NullHandler()  # else Python prints warnings, which our last line repeats
+        logger.addHandler(silent)
+        self._stack.callback(logger.removeHandler, silent)
         self._secrets = {environ[name] for name in _SECRETS if environ.get(name)}
         self.given: dict[str, Any] = {}
         self.is_debug = False

@@ -24,6 +24,7 @@ from libcloud.storage.base import Container
 
 from .cli_words import S3Url, Failed, ReaderGoneError, rate_text, size_text
 from .cli_service import Session, size, s3_url, object_url, positive_size, service_options
+from .cli_signals import WakefulReader
 from .cli_progress import Watch, Display, is_terminal
 from .protocol.options import UploadOptions
 from .protocol.checksums import ALGORITHMS
@@ -154,12 +155,22 @@ class _Upload:
 
     def run(self, source: str) -> Any:
         if source == "-":
-            return self._driver.upload_object_via_stream(sys.stdin.buffer, **self._arguments)
+            source_file = _interruptible(sys.stdin.buffer)
+            return self._driver.upload_object_via_stream(source_file, **self._arguments)
         if stat.S_ISREG(os.stat(source).st_mode):
             # The checksum of the options is the check: an MD5 besides would cost more than all.
             return self._driver.upload_object(source, verify_hash=False, **self._arguments)
         with open(source, "rb") as file:  # a FIFO, a device, or an error that names it
-            return self._driver.upload_object_via_stream(file, **self._arguments)
+            return self._driver.upload_object_via_stream(_interruptible(file), **self._arguments)
+
+
+def _interruptible(file: Any) -> Any:
+    """Give a plain file as it is (the engine reads it by ranges), else one that signals wake."""
+    try:
+        is_pipe = not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, AttributeError):
+        return file
+    return WakefulReader(file) if is_pipe else file
 
 
 def _described(url: S3Url, result: Any) -> dict[str, Any]:

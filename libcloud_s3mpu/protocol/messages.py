@@ -92,15 +92,18 @@ class S3Response:
     body: bytes = b""
 
 
-def is_head_cut(*, status: int, version: int, headers: Mapping[str, str]) -> bool:
-    """Tell whether an answer's head was cut: ``http.client`` takes such a one for whole.
+def is_head_cut(
+    request: S3Request, *, status: int, version: int, headers: Mapping[str, str]
+) -> bool:
+    """Tell whether the head of an answer to a body was cut; ``http.client`` takes it for whole.
 
-    An HTTP/1.1 answer says how long its body is, or that the connection ends with it.
+    Such an answer has an ETag, and over HTTP/1.1 says how long it is, or that the connection ends
+    with it. One that has none of these lost them on the way.
 
     :param version: 10 or 11, as ``http.client`` has it; 0 where there was no wire (mocks).
     :param headers: lower-case names.
     """
-    if version != 11 or status in (204, 304):
+    if version != 11 or request.method != "PUT" or status >= 300 or "etag" in headers:
         return False
     return not any(n in headers for n in ("content-length", "transfer-encoding", "connection"))
 

@@ -182,8 +182,12 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         finally:
             clone.__dict__.pop("rawResponseCls", None)
             self._give_back(clone)
-        version = getattr(response.answer.raw, "version", 0)
-        if messages.is_head_cut(status=response.status, version=version, headers=response.headers):
+        if messages.is_head_cut(
+            request,
+            status=response.status,
+            version=getattr(response.answer.raw, "version", 0),
+            headers=response.headers,
+        ):
             raise transport_error(request, ValueError("the head of the answer was cut"))
         if not is_whole and response.status < 300:
             raise transport_error(request, ValueError(f"the answer is longer than {limit} bytes"))

@@ -282,7 +282,8 @@ class Exchange:
                 # read(limit) is silent about a body that ends before its Content-Length.
                 raise IncompleteRead(body, answer.length)
             headers = {name.lower(): value for name, value in answer.getheaders()}
-            if is_head_cut(status=status, version=answer.version, headers=headers):
+            version = answer.version
+            if is_head_cut(self._request, status=status, version=version, headers=headers):
                 raise HTTPException("the head of the answer was cut")
         finally:
             answer.close()
