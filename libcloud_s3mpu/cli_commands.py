@@ -11,7 +11,6 @@ import json
 from typing import Any
 
 import click
-import requests
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Container
 
@@ -129,7 +128,7 @@ def rm(session: Session, urls: tuple[S3Url, ...]) -> int:
     for url in urls:
         try:
             driver.delete_object(driver.get_object(url.bucket, url.key))
-        except (LibcloudError, requests.RequestException) as error:
+        except (LibcloudError, OSError) as error:  # requests' errors are OSErrors
             failures += 1
             session.note(f"s3mpu: {url} was not deleted: {words(error)}")
     return 1 if failures else 0

@@ -49,6 +49,7 @@ class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignor
     name = "Amazon S3"
     connectionCls = S3MultipartConnection
     ex_limits: Limits = S3_LIMITS
+    ex_location_name: str = ""
 
     def __init__(
         self,
@@ -115,6 +116,8 @@ class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignor
             scheme = "https" if http.secure else "http"
             endpoint = Endpoint(scheme, bracketed(http.host), int(http.port), "", ex_addressing)
         self.connection.endpoint = endpoint
+        if not self.ex_location_name and wanted != _KNOWN_REGION and ".amazonaws." in endpoint.host:
+            self.ex_location_name = wanted  # What create_container tells AWS.
         self._transport = Transport(self.connection)
 
     # -- standard API ----------------------------------------------------------------------------

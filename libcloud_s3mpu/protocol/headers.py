@@ -172,6 +172,11 @@ def for_request(headers: Mapping[str, str], operation: str) -> dict[str, str]:
     return {name: headers[name] for name in wanted if name in headers}
 
 
+def has_body_check(headers: Mapping[str, str]) -> bool:
+    """Tell whether the caller brought a check of the whole body: S3 refuses two."""
+    return any(name in WHOLE_BODY or _is_body_checksum(name) for name in headers)
+
+
 def _is_body_checksum(name: str) -> bool:
     return name.startswith("x-amz-checksum-") and name not in (
         "x-amz-checksum-algorithm",

@@ -7,6 +7,7 @@ Neighbour of :mod:`.wire`, which has the verbs of one upload. Walking the pages 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import unquote_plus
 
 from . import xml
 from .messages import S3Request, S3Response, malformed, parse_body, raise_for_status
@@ -42,7 +43,8 @@ def list_uploads_request(
     marker: tuple[str, str] | None = None,
 ) -> S3Request:
     """Make the ``GET ?uploads`` of the page after ``marker``."""
-    query = [("uploads", ""), ("max-uploads", str(PAGE))]
+    # Encoded, since XML cannot carry every key that another client may have used.
+    query = [("uploads", ""), ("max-uploads", str(PAGE)), ("encoding-type", "url")]
     if prefix:
         query.append(("prefix", prefix))
     if delimiter:
@@ -58,6 +60,9 @@ def list_uploads_result(request: S3Request, response: S3Response) -> UploadPage:
     """Read one page; owner and initiator are missing on some services."""
     raise_for_status(request, response, 200)
     root = parse_body(request, response, root="ListMultipartUploadsResult")
+    is_encoded = (xml.text_of(root, "EncodingType") or "").strip().lower() == "url"
+    # Services encode a plus as %2B, and a space as %20 or (MinIO, Java) as a plus.
+    decoded = unquote_plus if is_encoded else str
     uploads = []
     for element in xml.children(root, "Upload"):
         key, upload_id = xml.text_of(element, "Key"), xml.text_of(element, "UploadId")
@@ -65,7 +70,7 @@ def list_uploads_result(request: S3Request, response: S3Response) -> UploadPage:
             raise malformed(request, response, "an upload in it lacks its Key or UploadId")
         uploads.append(
             PendingUpload(
-                key=key,
+                key=decoded(key),
                 upload_id=upload_id,
                 initiated=xml.text_of(element, "Initiated"),
                 initiator=_name_of(element, "Initiator"),
@@ -74,7 +79,7 @@ def list_uploads_result(request: S3Request, response: S3Response) -> UploadPage:
         )
     truncated = (xml.text_of(root, "IsTruncated") or "").strip().lower() == "true"
     marker = (
-        xml.text_of(root, "NextKeyMarker") or "",
+        decoded(xml.text_of(root, "NextKeyMarker") or ""),
         xml.text_of(root, "NextUploadIdMarker") or "",
     )
     # Swift says "truncated" with empty markers for ever: a page that leads nowhere is the last.

@@ -87,7 +87,9 @@ def put_request(target: Target, body: Body, digests: BodyDigests) -> S3Request:
         method="PUT",
         bucket=target.bucket,
         key=target.key,
-        headers={**target.headers_for("put"), **digests.headers},
+        headers={**digests.headers, **target.headers_for("put")}
+        if not header_rules.has_body_check(target.headers)
+        else target.headers_for("put"),
         body=body,
         payload_sha256=digests.sha256,
         answer_limit=SMALL_ANSWER,

@@ -25,6 +25,9 @@ log = logging.getLogger("libcloud_s3mpu.attempt")
 
 T = TypeVar("T")
 
+#: How long an interrupt waits for the answer to a request that must not be forgotten.
+SETTLE_SECONDS = 3.0
+
 
 class Waits(Protocol):
     """An exchange under way (:class:`.exchange.Exchange`)."""
@@ -88,6 +91,32 @@ def retried(
     )
 
 
+def call_settled(
+    sender: Sender, request: S3Request, settle: Callable[[S3Response], None]
+) -> S3Response:
+    """Send a request that takes effect once, and do not lose what came of it.
+
+    An interrupt (Ctrl-C, a task's cancellation) that lands while the answer is awaited would leave
+    an upload that nobody knows the id of, or an object that nobody knows of: the answer is awaited
+    for :data:`SETTLE_SECONDS` more and given to ``settle`` before the interrupt goes on its way.
+    """
+    exchange = sender.begin(request)
+    try:
+        return sender.resume(request, exchange)
+    except Exception:
+        raise
+    except BaseException:
+        try:
+            response = sender.advance(request, exchange, SETTLE_SECONDS)
+            if response is not None:
+                settle(response)
+        except S3MultipartError as error:
+            log.warning("interrupted, and the answer did not come: %s", error.value)
+        finally:
+            exchange.close()
+        raise
+
+
 class PartJob:
     """One part on its way to the service.
 
@@ -120,6 +149,7 @@ class PartJob:
         self.cost = cost
         self.result: UploadedPart | None = None
         self.error: BaseException | None = None
+        self.is_finished = False
         self.retries: list[tuple[int, float, str]] = []
         self.wall_seconds = 0.0
         self.cpu_seconds = 0.0
@@ -165,8 +195,7 @@ class PartJob:
             )
             self._finish(part)
         finally:
-            self._body.release()
-            self._exchange = None
+            self.release()  # Also what was half sent, if this ended before it went on.
             self.wall_seconds += time.perf_counter() - began
             self.cpu_seconds += time.thread_time() - cpu
 
@@ -187,6 +216,8 @@ class PartJob:
         if self._stop.is_stopping:
             raise Stopped("the upload has ended")
         request, digests = self._prepared()
+        if number > 1:
+            self._exchange = None
         if self._first_error is not None:
             # The attempt that failed inline was the first one.
             error, self._first_error = self._first_error, None
@@ -194,13 +225,10 @@ class PartJob:
         exchange = self._exchange
         if exchange is None:
             exchange = self._exchange = self._sender.begin(request)
-        try:
-            if self._stop.is_stopping:  # It may have ended while this was connecting.
-                exchange.close()
-                raise Stopped("the upload has ended")
-            response = self._sender.resume(request, exchange)
-        finally:
-            self._exchange = None
+        if self._stop.is_stopping:  # It may have ended while this was connecting.
+            raise Stopped("the upload has ended")
+        response = self._sender.resume(request, exchange)
+        self._exchange = None
         return wire.upload_part_result(request, response, digests)
 
     def _prepared(self) -> tuple[S3Request, BodyDigests]:

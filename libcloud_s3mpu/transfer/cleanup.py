@@ -97,15 +97,21 @@ def drain(
                 job.cut()
             left = CUT_AGAIN_SECONDS
         window.wait(left)
-        for job in window.collect():
-            waiting.discard(job)
-            if job.result is not None and keeps:
-                session.record(job.result)
+        _look_at(window, waiting, session, keeps=keeps)
     window.cancel()
+    _look_at(window, waiting, session, keeps=keeps)
     if not window.in_flight:
         for job in waiting:
             job.release()
     return cut
+
+
+def _look_at(window: Window, waiting: set[PartJob], session: UploadSession, *, keeps: bool) -> None:
+    """Take in the parts that have ended; those of a kept upload that arrived count."""
+    for job in window.collect():
+        waiting.discard(job)
+        if job.result is not None and keeps and session.state is State.OPEN:
+            session.record(job.result)
 
 
 def abort_upload(

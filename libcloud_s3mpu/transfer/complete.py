@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from collections.abc import Sequence
 
-from .attempt import Sender, retried
+from .attempt import Sender, retried, call_settled
 from ..protocol import wire, checksums
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import (
@@ -26,7 +26,7 @@ from ..protocol.errors import (
     CompletionUnknownError,
 )
 from ..protocol.session import Event, UploadedPart, UploadSession
-from ..protocol.messages import S3Request
+from ..protocol.messages import S3Request, S3Response
 from ..protocol.integrity import BodyCheck
 
 log = logging.getLogger("libcloud_s3mpu.complete")
@@ -52,9 +52,17 @@ def complete_upload(
     request = wire.complete_request(target, upload_id=session.upload_id, parts=parts, check=check)
     doubts: list[S3MultipartError] = []
 
+    def settle(response: S3Response) -> None:
+        try:
+            wire.complete_result(request, response, check)
+            session.move(Event.COMPLETE_CONFIRMED)
+        except S3MultipartError as error:
+            if not (doubts or _leaves_doubt(error)):
+                session.move(Event.COMPLETE_REFUSED)
+
     def once(_: int) -> wire.StoredObject:
         try:
-            return wire.complete_result(request, sender.call(request), check)
+            return wire.complete_result(request, call_settled(sender, request, settle), check)
         except S3MultipartError as error:
             if _leaves_doubt(error):
                 doubts.append(error)

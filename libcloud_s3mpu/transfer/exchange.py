@@ -156,7 +156,8 @@ class Exchange:
             self.close()
             raise self._failure(error) from error
         except BaseException:
-            self.close()
+            if self._request.is_repeatable:
+                self.close()  # Else its answer is still wanted: see attempt.call_settled.
             raise
 
     def cut(self) -> None:

@@ -180,6 +180,12 @@ class ExactLibcloudConnection(LibcloudConnection):  # type: ignore[misc]
 class S3MultipartResponse(S3Response):  # type: ignore[misc]
     """Upstream's answer, with errors that name the S3 code, the message and the HTTP status."""
 
+    def success(self) -> Any:
+        # Upstream takes any 404 for an answer and says "Unexpected status code" to a listing.
+        if self.status == 404 and "<Code>NoSuchBucket</Code>" in (self.body or ""):
+            return self.connection.method != "GET"
+        return super().success()
+
     def parse_error(self) -> Any:
         body = self.body if isinstance(self.body, str) else ""
         raise _error_of(self, body.encode("utf-8", "replace"))

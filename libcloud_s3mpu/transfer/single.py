@@ -31,9 +31,16 @@ def iterate_parts(
     while True:
         page = retried(page_after, policy=policy)
         yield from page.parts
-        if page.next_marker is None or page.next_marker == marker:
+        if not _leads_on(page.next_marker, marker):
             return
         marker = page.next_marker
+
+
+def _leads_on(following: str | None, marker: str | None) -> bool:
+    """Tell whether a page leads to a later one: part numbers only rise, whatever a service says."""
+    if following is None or not following.isdecimal():
+        return False
+    return marker is None or int(following) > int(marker)
 
 
 def upload_part(
@@ -83,6 +90,7 @@ def iterate_uploads(
 ) -> Iterator[PendingUpload]:
     """Yield the uploads under way in a bucket, page by page."""
     marker: tuple[str, str] | None = None
+    seen: set[tuple[str, str]] = set()
 
     def page_after(_: int) -> UploadPage:
         request = list_uploads_request(bucket, prefix=prefix, delimiter=delimiter, marker=marker)
@@ -91,6 +99,7 @@ def iterate_uploads(
     while True:
         page = retried(page_after, policy=policy)
         yield from page.uploads
-        if page.next_marker is None or page.next_marker == marker:
-            return
+        if page.next_marker is None or page.next_marker in seen:
+            return  # The last page, or one that leads round in circles.
         marker = page.next_marker
+        seen.add(marker)

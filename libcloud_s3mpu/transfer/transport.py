@@ -63,9 +63,13 @@ class PlainExchange:
     def __init__(self, connection: S3MultipartConnection, request: S3Request) -> None:
         self._connection = connection
         self._request = request
+        self._was_sent = False
 
     def advance(self, patience: float | None = None) -> S3Response:
-        """Send, and give the answer."""
+        """Send, and give the answer; an answer that was interrupted cannot be had any more."""
+        if self._was_sent:
+            raise ExchangeFailed("interrupted")
+        self._was_sent = True
         return self._connection.unjudged(self._request)
 
     def close(self) -> None:

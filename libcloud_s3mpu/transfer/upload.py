@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from .pace import Pace, Patience
 from .intake import Intake
 from .window import Window
-from .attempt import Sender, PartJob, retried
+from .attempt import Sender, PartJob, retried, call_settled
 from .cleanup import end_failed_upload, note_cleanup_error
 from .complete import complete_upload
 from ..protocol import wire, events, checksums
@@ -30,7 +30,7 @@ from ..protocol.errors import TransportError, S3MultipartError
 from ..protocol.limits import Limits
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from ..protocol.session import UploadSession
-from ..protocol.messages import S3Request
+from ..protocol.messages import S3Request, S3Response
 from ..protocol.integrity import BodyDigests, body_check, digests_of
 
 log = logging.getLogger("libcloud_s3mpu.upload")
@@ -191,12 +191,15 @@ class Upload:
 
     def _initiate(self) -> None:
         request = wire.initiate_request(self._target, self._check)
-        upload_id = retried(
-            lambda _: wire.initiate_result(request, self._transport.call(request)),
+
+        def begun(response: S3Response) -> None:
+            self._session.initiated(wire.initiate_result(request, response))
+
+        retried(
+            lambda _: begun(call_settled(self._transport, request, begun)),
             policy=self._options.retry,
             sleep=self._window.sleep,
         )
-        self._session.initiated(upload_id)
 
     def _next(self, intake: Intake, number: int) -> Any:
         """Get permission, then the bytes of the next part; None when the source has ended."""

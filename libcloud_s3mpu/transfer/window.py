@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only threads and the only lock of the core: parts in flight, bounded in bytes.
+"""The only threads of the core: parts in flight, bounded in bytes.
 
-One window serves one upload and is driven by its calling thread. The lock (a condition) protects
-the queue of jobs, the finished jobs and the counters; a job itself belongs to one thread at a time:
-to the caller until it is submitted, then to a worker until it comes back finished. Workers start
-only when jobs are waiting and end with the window. What a job does, and whether a failed one
-matters, is :mod:`.upload`'s business.
+One window serves one upload and belongs to its calling thread, counters and all; a job belongs to
+the caller until it is submitted, then to one worker until it comes back finished. The two sides
+share two queues and nothing else, and no lock written in Python: a Ctrl-C that lands between taking
+such a lock and the block that would give it back leaves it taken for ever (seen 2026-11 with
+``threading.Condition``: one hang in a hundred interrupted uploads). ``SimpleQueue`` is one C call.
+Workers start only when jobs are waiting and end with the window. What a job does, and whether a
+failed one matters, is :mod:`.upload`'s business.
 """
 
 from __future__ import annotations
 
 import threading
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 from collections import deque
 
@@ -19,12 +22,14 @@ class Job(Protocol):
     """What a window runs.
 
     ``cost`` is the memory in bytes that it holds until it has finished, ``size`` what it sends;
-    ``wall_seconds`` and ``cpu_seconds`` say what it took, in whichever threads it ran.
+    ``wall_seconds`` and ``cpu_seconds`` say what it took, in whichever threads it ran. The window
+    sets ``error`` to what ``run`` raised, and ``is_finished`` when a worker is done with it.
     """
 
     cost: int
     size: int
     error: BaseException | None
+    is_finished: bool
     wall_seconds: float
     cpu_seconds: float
 
@@ -34,14 +39,14 @@ class Job(Protocol):
 
 
 class Level(Protocol):
-    """Who says how many parts are worth having in flight (:mod:`.pace`); called under the lock."""
+    """Who says how many parts are worth having in flight (:mod:`.pace`)."""
 
     def note(self, *, wall: float, cpu: float, size: int, in_flight: int) -> None: ...
     def level(self, ceiling: int) -> int: ...
 
 
 class Window:
-    """Parts in flight for one upload.
+    """Parts in flight for one upload; all methods are the calling thread's but for ``sleep``.
 
     :param budget_bytes: bound on the memory of the parts that were reserved and not yet finished.
     :param ceiling: most parts in flight.
@@ -53,22 +58,24 @@ class Window:
     ) -> None:
         self._budget = budget_bytes
         self._ceiling = ceiling
-        self._name = name
-        self._changed = threading.Condition(threading.Lock())
-        self._waiting: deque[Job] = deque()
-        self._finished: deque[Job] = deque()
-        self._running = 0
-        self._reserved = 0
-        self._idle = 0
-        self._threads: list[threading.Thread] = []
-        self._is_closed = False
         self._pace = pace
-        self._stopping = threading.Event()
+        self._name = name
+        self._reserved = 0
+        self._to_do: SimpleQueue[Job | None] = SimpleQueue()
+        self._done: SimpleQueue[Job] = SimpleQueue()
+        #: Job -> how many were in flight with it when it was submitted.
+        self._submitted: dict[Job, int] = {}
+        self._finished: deque[Job] = deque()
+        self._threads = 0
+        self._is_stopping = False
+        #: Held until the window stops: waiting for it is how a worker sleeps.
+        self._running = threading.Lock()
+        self._running.acquire()
 
     @property
     def in_flight(self) -> int:
-        """Jobs submitted and not yet finished."""
-        return len(self._waiting) + self._running
+        """Jobs submitted and not yet seen to be finished."""
+        return len(self._submitted)
 
     def reserve(self, cost: int) -> bool:
         """Wait until ``cost`` bytes fit, and take them: permission before bytes are pulled.
@@ -77,13 +84,13 @@ class Window:
         the caller looks at it first, so that a failure ends the upload before more is read. One
         part always fits when nothing is in flight.
         """
-        with self._changed:
-            while not self._fits(cost):
-                if self._finished:
-                    return False
-                self._changed.wait()
-            self._reserved += cost
-            return True
+        self._pick_up()
+        while not self._finished:
+            if self._fits(cost):
+                self._reserved += cost
+                return True
+            self._take_in(self._done.get())
+        return False
 
     def _fits(self, cost: int) -> bool:
         in_flight = self.in_flight
@@ -95,96 +102,105 @@ class Window:
 
     def release(self, cost: int) -> None:
         """Give back what was reserved for a part that never became a job, or finished inline."""
-        with self._changed:
-            self._reserved -= cost
-            self._changed.notify_all()
+        self._reserved -= cost
 
     def submit(self, job: Job) -> None:
-        """Hand a job, whose cost is reserved, to a worker; starts one if none is idle.
+        """Hand a job, whose cost is reserved, to a worker; starts one if all are busy.
 
         :raises RuntimeError: if the system gives no thread and there is no worker at all; the job
             is then still the caller's.
         """
-        with self._changed:
-            if self._idle <= len(self._waiting) and len(self._threads) < self._ceiling:
-                thread = threading.Thread(
-                    target=self._work, name=f"{self._name}-{len(self._threads) + 1}", daemon=True
-                )
-                try:
-                    thread.start()
-                    self._threads.append(thread)
-                except RuntimeError:
-                    if not self._threads:
-                        raise
-            self._waiting.append(job)
-            self._changed.notify_all()
+        self._pick_up()
+        if self._threads <= self.in_flight and self._threads < self._ceiling:
+            name = f"{self._name}-{self._threads + 1}"
+            try:
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+                self._threads += 1
+            except RuntimeError:
+                if not self._threads:
+                    raise
+        self._submitted[job] = self.in_flight + 1
+        self._to_do.put(job)
 
     def collect(self) -> list[Any]:
         """Give the jobs that have finished since the last call, in the order they did."""
-        if not self._finished:  # Unlocked: a deque's length is one read; the next call sees more.
-            return []
-        with self._changed:
-            jobs = list(self._finished)
-            self._finished.clear()
-            return jobs
+        self._pick_up()
+        jobs = list(self._finished)
+        self._finished.clear()
+        return jobs
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a job has finished or none is in flight; False after ``timeout`` seconds."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: bool(self._finished) or not self.in_flight, timeout
-            )
+        self._pick_up()
+        if self._finished or not self.in_flight:
+            return True
+        try:
+            self._take_in(self._done.get(timeout=timeout))
+        except Empty:
+            # An interrupt may have lost one between the queue and us: its own word counts too.
+            for job in [job for job in self._submitted if job.is_finished]:
+                self._take_in(job)
+        return bool(self._finished) or not self.in_flight
+
+    def _pick_up(self) -> None:
+        """Take in what has finished, without waiting."""
+        try:
+            while True:
+                self._take_in(self._done.get_nowait())
+        except Empty:
+            return
+
+    def _take_in(self, job: Job) -> None:
+        company = self._submitted.pop(job, None)
+        if company is None:
+            return
+        self._reserved -= job.cost
+        self._finished.append(job)
+        self._pace.note(
+            wall=job.wall_seconds, cpu=job.cpu_seconds, size=job.size, in_flight=company
+        )
+
+    # -- the end ---------------------------------------------------------------------------------
 
     @property
     def is_stopping(self) -> bool:
         """Whether the upload is ending before its time: no attempt is worth beginning."""
-        return self._stopping.is_set()
+        return self._is_stopping
 
     def sleep(self, seconds: float) -> None:
         """Wait between two attempts, in whichever thread; ends at once when the window stops."""
-        self._stopping.wait(seconds)
+        if self._running.acquire(timeout=seconds):
+            self._running.release()
 
     def cancel(self) -> None:
         """Take back every job that no worker has begun, and wake those that sleep."""
-        self._stopping.set()
-        with self._changed:
-            for job in self._waiting:
-                self._reserved -= job.cost
-            self._waiting.clear()
-            self._changed.notify_all()
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._running.release()
+        try:
+            while True:
+                job = self._to_do.get_nowait()
+                if job is not None and self._submitted.pop(job, None) is not None:
+                    self._reserved -= job.cost
+        except Empty:
+            return
 
     def close(self) -> None:
         """Let idle workers end; those that run a job end after it. Does not wait."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
+        for _ in range(self._threads):
+            self._to_do.put(None)
+        self._threads = 0
 
     def _work(self) -> None:
         while True:
-            with self._changed:
-                self._idle += 1
-                while not self._waiting and not self._is_closed:
-                    self._changed.wait()
-                self._idle -= 1
-                if not self._waiting:
-                    return
-                job = self._waiting.popleft()
-                self._running += 1
-                company = self.in_flight
+            job = self._to_do.get()
+            if job is None:
+                return
             try:
                 job.run()
             except BaseException as error:
                 # A worker's death would be a hang for the caller: it hands everything over.
                 job.error = error
-            with self._changed:
-                self._running -= 1
-                self._reserved -= job.cost
-                self._finished.append(job)
-                self._changed.notify_all()
-                self._pace.note(
-                    wall=job.wall_seconds,
-                    cpu=job.cpu_seconds,
-                    size=job.size,
-                    in_flight=company,
-                )
+            job.is_finished = True
+            self._done.put(job)
             del job  # An idle worker pins no part.

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import os
 import uuid
+import random
 from typing import Any
+from contextlib import ExitStack
 from collections.abc import Iterator
 
 import pytest
+from libcloud.http import LibcloudConnection
 
 from tests.servers.base import MIN_PART_SIZE_BYTES, Server, Endpoint
 from tests.servers.ceph import Ceph
 from tests.fake_s3.state import FakeS3
 from tests.servers.swift import Swift
+from tests.contract.proxy import http_proxy
 from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, FakeLimits
 from tests.fake_s3.server import FakeServer
 from tests.servers.ministack import MiniStack
@@ -36,7 +40,8 @@ class Fake(Server):
 
     def start(self) -> Endpoint:
         self.stop()
-        self._server = FakeServer(FakeS3(FakeLimits(min_part_size=MIN_PART_SIZE_BYTES)))
+        limits = FakeLimits(min_part_size=MIN_PART_SIZE_BYTES)
+        self._server = FakeServer(FakeS3(limits, vhost_domain="localhost"))
         self._server.start()
         return Endpoint(
             name=self.name,
@@ -55,6 +60,8 @@ class Fake(Server):
             if server.errors:
                 raise RuntimeError("the fake itself failed") from server.errors[0]
 
+
+MIB = 1024 * 1024
 
 SERVERS: dict[str, type[Server]] = {each.name: each for each in (Fake, MiniStack, Swift, Ceph)}
 
@@ -85,6 +92,55 @@ def container(endpoint: Endpoint, driver: Any) -> Iterator[Any]:
     orphans = _remove(connect(endpoint).get_container(name))
     if orphans:
         pytest.fail("the test left multipart uploads behind: " + ", ".join(orphans))
+
+
+class PlainConnection(LibcloudConnection):  # type: ignore[misc]
+    """An app's own connection class: whoever sets one gets all requests through it."""
+
+
+@pytest.fixture(params=["lean", "plain", "proxy"])
+def road(
+    request: pytest.FixtureRequest, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """A function that connects by one of the three ways that requests may take."""
+    from libcloud_s3mpu.driver import AmazonS3MultipartDriver
+
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with ExitStack() as held:
+        extra: dict[str, Any] = {}
+        if request.param == "proxy":
+            proxy = held.enter_context(http_proxy())
+            extra["proxy_url"] = proxy.url
+        elif request.param == "plain":
+            connection_class = AmazonS3MultipartDriver.connectionCls
+            monkeypatch.setattr(connection_class, "conn_class", PlainConnection)
+
+        def connected(**kwargs: Any) -> Any:
+            driver = connect(endpoint, **{**extra, **kwargs})
+            assert driver.ex_transport == ("lean" if request.param == "lean" else "plain")
+            return driver
+
+        yield connected
+        if request.param == "proxy":
+            assert proxy.passed, "nothing went through the proxy"
+
+
+def pattern(size: int, seed: int = 0) -> bytes:
+    """Give ``size`` bytes that are the same each time and nowhere repeat."""
+    return random.Random(seed).randbytes(size)
+
+
+def chunks(data: bytes, size: int = 300_000) -> Iterator[bytes]:
+    """Give ``data`` in pieces, as a generator."""
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+def read(driver: Any, container: Any, name: str) -> bytes:
+    """Give an object's bytes as the service has them."""
+    found = driver.get_object(container.name, name)
+    return b"".join(driver.download_object_as_stream(found))
 
 
 def connect(endpoint: Endpoint, **kwargs: Any) -> Any:

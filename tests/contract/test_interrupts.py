@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ctrl-C at any moment: the upload ends soon, nothing of it is left, and nothing hangs.
+
+The signal comes from outside, so it may land between any two instructions: in the source, in a
+send, in the middle of a lock. The uploads are in a process of their own (``interrupted.py``).
+"""
+
+from __future__ import annotations
+
+import sys
+import json
+import subprocess
+from typing import Any
+from pathlib import Path
+
+import pytest
+
+from tests.servers.base import Endpoint
+
+pytestmark = pytest.mark.contract
+
+ROOT = Path(__file__).parents[2]
+DELAYS_SECONDS = [0.007 * turn for turn in range(40)]
+PATIENCE_SECONDS = 60
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, None])
+def test_ctrl_c_leaves_nothing_and_does_not_hang(
+    endpoint: Endpoint, container: Any, driver: Any, concurrency: int | None
+) -> None:
+    job = {
+        "driver": {
+            "key": endpoint.access_key,
+            "secret": endpoint.secret_key,
+            "secure": endpoint.secure,
+            "host": endpoint.host,
+            "port": endpoint.port,
+            "region": endpoint.region,
+        },
+        "container": container.name,
+        "concurrency": concurrency,
+        "delays_seconds": DELAYS_SECONDS,
+    }
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.contract.interrupted"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said, _ = child.communicate(json.dumps(job), timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        said, _ = child.communicate()
+        pytest.fail(f"upload {len(said.splitlines()) + 1} hangs after Ctrl-C:\n{said}")
+    assert said.splitlines() == ["interrupted None"] * len(DELAYS_SECONDS)
+    assert child.returncode == 0
+    assert list(driver.ex_iterate_multipart_uploads(container)) == []
+    assert driver.list_container_objects(container) == []

@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One attempt on a socket: early, broken, long and missing answers, hand-over, cut."""
+
+from __future__ import annotations
+
+import time
+import socket
+import threading
+from typing import Any
+from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.fake_s3 import FakeS3, FakeLimits, FakeServer, faults
+from tests.unit.small import (
+    PATIENCE_SECONDS,
+    Apart,
+    Service,
+    RawServer,
+    reset,
+    service,
+    make_plain,
+    make_driver,
+    close_driver,
+    read_request,
+)
+from libcloud_s3mpu.protocol.errors import TransportError
+from libcloud_s3mpu.protocol.messages import Bytes, S3Request
+from libcloud_s3mpu.transfer.exchange import ExchangeFailed
+from libcloud_s3mpu.transfer.connection import transport_error
+
+ROADS = ["lean", "plain"]
+LARGE = Bytes(bytes(range(256)) * 65_536)  # 16 MiB: more than the sockets' buffers take
+
+
+def get(key: str = "key", **more: Any) -> S3Request:
+    return S3Request(operation="GetObject", method="GET", bucket="bucket", key=key, **more)
+
+
+def put(body: Bytes = LARGE, key: str = "key") -> S3Request:
+    return S3Request(operation="PutObject", method="PUT", bucket="bucket", key=key, body=body)
+
+
+@pytest.fixture
+def running() -> Iterator[Service]:
+    with service(limits=FakeLimits()) as it:
+        yield it
+
+
+@contextmanager
+def raw(behaviour: Callable[[socket.socket, int], None], road: str = "lean") -> Iterator[Any]:
+    """Give (server, transport) before a raw server."""
+    with RawServer(behaviour) as server:
+        driver = make_driver(server)
+        if road == "plain":
+            make_plain(driver)
+        try:
+            yield server, driver._transport
+        finally:
+            close_driver(driver)
+
+
+def answering(*answers: bytes) -> Callable[[socket.socket, int], None]:
+    """Each connection gets these answers, one for each request, and then its end."""
+
+    def behaviour(sock: socket.socket, number: int) -> None:
+        for data in answers:
+            if not read_request(sock):
+                return
+            sock.sendall(data)
+
+    return behaviour
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize(
+    ("data", "status", "body"),
+    [
+        (OK, 200, b"ok"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
+         200, b"ok"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", 200, b"ok"),
+        (b"HTTP/1.1 200 OK\r\n\r\nok", 200, b"ok"),
+        (b"HTTP/1.0 200 OK\r\n\r\nok", 200, b"ok"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, 200, b"ok"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", 404, b"no"),
+        (b"HTTP/1.1 599 Odd\r\nContent-Length: 0\r\n\r\n", 599, b""),
+    ],
+)  # fmt: skip
+def test_answers_of_every_form_are_read(road: str, data: bytes, status: int, body: bytes) -> None:
+    with raw(answering(data), road) as (_, transport):
+        answer = transport.call(get())
+    assert (answer.status, answer.body) == (status, body)
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_header_names_come_in_lower_case(road: str) -> None:
+    data = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nX-Amz-Request-Id: R\r\nContent-Length: 0\r\n\r\n'
+    with raw(answering(data), road) as (_, transport):
+        headers = transport.call(get()).headers
+    assert (headers["etag"], headers["x-amz-request-id"]) == ('"e"', "R")
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_the_answer_to_head_has_no_body_whatever_it_announces(road: str) -> None:
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n"
+    request = S3Request(operation="HeadObject", method="HEAD", bucket="bucket", key="key")
+    with raw(answering(data, data), road) as (server, transport):
+        for _ in range(2):
+            answer = transport.call(request)
+            assert (answer.headers["content-length"], answer.body) == ("12345", b"")
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 twohundred OK\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_not_whole_is_a_transport_error(road: str, data: bytes) -> None:
+    with raw(answering(data), road) as (_, transport), pytest.raises(TransportError) as caught:
+        transport.call(get())
+    assert "GetObject failed for bucket/key" in str(caught.value)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_an_answer_longer_than_its_limit_is_refused_and_not_read_to_its_end(road: str) -> None:
+    sent = 0
+
+    def endless(sock: socket.socket, number: int) -> None:
+        nonlocal sent
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while sent < 500_000_000:
+            sent += sock.send(b" " * 65_536)
+
+    with (
+        raw(endless, road) as (_, transport),
+        pytest.raises(TransportError, match="longer than 1000 bytes"),
+    ):
+        transport.call(get(answer_limit=1000))
+    assert sent < 100_000_000
+
+
+def test_an_answer_of_exactly_its_limit_is_taken() -> None:
+    with raw(answering(OK, OK)) as (server, transport):
+        for _ in range(2):
+            assert transport.call(get(answer_limit=2)).body == b"ok"
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_long_error_is_cut_and_still_an_answer(road: str) -> None:
+    body = b"x" * 300_000
+    head = b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with raw(answering(head + body), road) as (_, transport):
+        answer = transport.call(get())
+    assert answer.status == 500
+    assert len(answer.body) <= 65_536
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_silence_ends_at_the_time_out(road: str, running: Service) -> None:
+    if road == "plain":
+        make_plain(running.driver)
+    running.driver.connection.connection.session.timeout = 0.1
+    stalled = faults.stall("answer")
+    running.fake.script("GetObject", stalled)
+    with pytest.raises(TransportError) as caught:
+        running.driver._transport.call(get())
+    assert "Timeout" in type(caught.value).__name__
+    assert stalled.wire is not None
+    stalled.wire.release.set()
+
+
+def test_a_verb_may_have_more_patience_than_the_connection(running: Service) -> None:
+    running.driver.connection.connection.session.timeout = 0.05
+    stalled = faults.stall("answer")
+    running.fake.script("GetObject", stalled)
+    call = Apart(lambda: running.driver._transport.call(get(patience_seconds=60)))
+    assert stalled.wire is not None
+    assert stalled.wire.reached.wait(5)
+    time.sleep(0.12)  # Longer than the connection's time-out: nothing is to happen meanwhile.
+    assert not call.is_over
+    stalled.wire.release.set()
+    assert call.result().status == 404
+
+
+# -- sending ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_body_arrives_whole(road: str, running: Service) -> None:
+    if road == "plain":
+        make_plain(running.driver)
+    assert running.driver._transport.call(put()).status == 200
+    assert running.stored() == b"".join(LARGE.buffers())
+
+
+def test_a_body_of_thousands_of_buffers_arrives_whole(running: Service) -> None:
+    class Many(Bytes):
+        def buffers(self) -> Any:
+            data = b"".join(super().buffers())
+            return [memoryview(data)[i : i + 999] for i in range(0, len(data), 999)]
+
+    assert running.driver._transport.call(put(Many(b"".join(LARGE.buffers())))).status == 200
+    assert running.stored() == b"".join(LARGE.buffers())
+
+
+def test_a_lazy_body_may_reuse_its_memory(running: Service) -> None:
+    data = b"".join(LARGE.buffers())
+
+    class Lazy(Bytes):
+        is_lazy = True
+
+        def buffers(self) -> Any:
+            block = bytearray(100_000)
+            for start in range(0, len(data), len(block)):
+                piece = data[start : start + len(block)]
+                block[: len(piece)] = piece
+                yield memoryview(block)[: len(piece)]
+
+    assert running.driver._transport.call(put(Lazy(data))).status == 200
+    assert running.stored() == data
+
+
+def test_an_early_answer_ends_the_sending() -> None:
+    over = threading.Event()
+
+    def refuses(sock: socket.socket, number: int) -> None:
+        sock.recv(1000)  # Not even the whole head; nothing more is read until the test is over.
+        sock.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+        over.wait(PATIENCE_SECONDS)
+
+    with raw(refuses) as (_, transport):
+        exchange = transport.begin(put())
+        answer = Apart(exchange.advance).result(5.0)
+        over.set()
+    assert (answer.status, answer.body) == (403, b"no")
+    assert exchange.sent_bytes < LARGE.size
+
+
+def test_a_connection_with_half_a_body_on_it_is_not_used_again(running: Service) -> None:
+    refusal = faults.answer_early(faults.error("AccessDenied"), after_bytes=1000)
+    running.fake.script("PutObject", refusal)
+    assert running.driver._transport.call(put()).status == 403
+    assert running.driver._transport.call(get()).status == 404
+    assert running.server.connections == 2
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_reset_in_the_body_is_a_transport_error(road: str, running: Service) -> None:
+    if road == "plain":
+        make_plain(running.driver)
+    running.fake.script("PutObject", faults.reset("body", after_bytes=1000))
+    with pytest.raises(TransportError):
+        running.driver._transport.call(put())
+    assert running.keys == []
+
+
+# -- kept-alive connections ------------------------------------------------------------------------
+
+
+def test_one_connection_serves_many_requests(running: Service) -> None:
+    for _ in range(10):
+        running.driver._transport.call(get())
+    assert running.server.connections == 1
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_connection_that_the_service_closed_is_not_used_again(
+    announced: bool, running: Service
+) -> None:
+    running.fake.script("GetObject", faults.hang_up(announced=announced))
+    for _ in range(3):
+        assert running.driver._transport.call(get()).status == 404
+    assert running.server.connections == 2
+
+
+def test_a_connection_that_was_announced_to_close_is_not_used_again_though_it_is_open() -> None:
+    over = threading.Event()
+
+    def closes(sock: socket.socket, number: int) -> None:
+        read_request(sock)
+        sock.sendall(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        over.wait(PATIENCE_SECONDS)
+
+    with raw(closes) as (server, transport):
+        assert [transport.call(get()).body for _ in range(2)] == [b"ok"] * 2
+        assert server.connections == 2
+        over.set()
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_kept_alive_connection_that_turns_out_dead_is_no_attempt(end: str) -> None:
+    def dies(sock: socket.socket, number: int) -> None:
+        read_request(sock)
+        sock.sendall(OK)
+        if number > 1:
+            read_request(sock)
+            sock.sendall(OK)
+            return
+        read_request(sock)
+        if end == "reset":
+            reset(sock)
+
+    with raw(dies) as (server, transport):
+        assert [transport.call(get()).body for _ in range(3)] == [b"ok"] * 3
+        assert server.connections == 2
+
+
+def test_a_fresh_connection_that_dies_is_an_attempt() -> None:
+    with raw(lambda sock, number: bool(read_request(sock)) and None) as (server, transport):
+        with pytest.raises(TransportError):
+            transport.call(get())
+        assert server.connections == 1
+
+
+def test_a_connection_that_dies_within_its_answer_was_not_stale() -> None:
+    def half(sock: socket.socket, number: int) -> None:
+        read_request(sock)
+        sock.sendall(OK)
+        if number > 1:
+            return
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        has_begun.wait(PATIENCE_SECONDS)  # A reset may take unread bytes along.
+        reset(sock)
+
+    has_begun = threading.Event()
+    with raw(half) as (server, transport):
+        transport.call(get())
+        exchange = transport.begin(get())
+        call = Apart(lambda: transport.resume(get(), exchange))
+        assert not call.wait(0.1)
+        has_begun.set()
+        assert isinstance(call.end(), TransportError)
+        assert server.connections == 1
+
+
+# -- hand-over and cut -----------------------------------------------------------------------------
+
+
+def test_an_exchange_may_begin_in_one_thread_and_end_in_another() -> None:
+    fake = FakeS3(buckets=("bucket",))
+    with FakeServer(fake, receive_buffer_bytes=4096) as server:
+        driver = make_driver(server)
+        stalled = faults.stall("body", after_bytes=10)
+        fake.script("PutObject", stalled)
+        request = put()
+        exchange = driver._transport.begin(request)
+        assert exchange.advance(0.01) is None
+        assert 0 < exchange.sent_bytes < LARGE.size
+        assert exchange.waited >= 0.01
+        rest = Apart(lambda: driver._transport.resume(request, exchange))
+        assert stalled.wire is not None
+        stalled.wire.release.set()
+        assert rest.result().status == 200
+        assert fake.objects["bucket"]["key"].body == b"".join(LARGE.buffers())
+        close_driver(driver)
+
+
+def test_an_exchange_may_be_handed_over_while_its_answer_is_awaited(running: Service) -> None:
+    stalled = faults.stall("answer")
+    running.fake.script("PutObject", stalled)
+    request = put(Bytes(b"abc"))
+    exchange = running.driver._transport.begin(request)
+    assert exchange.advance(0.0) is None
+    rest = Apart(lambda: running.driver._transport.resume(request, exchange))
+    assert stalled.wire is not None
+    stalled.wire.release.set()
+    assert rest.result().status == 200
+    assert len(running.fake.requests_of("PutObject")) == 1
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+@pytest.mark.parametrize("where", ["body", "answer"])
+def test_a_cut_ends_an_exchange_at_once_from_any_thread(
+    where: Any, is_warm: bool, running: Service
+) -> None:
+    transport = running.driver._transport
+    if is_warm:
+        transport.call(get())
+    stalled = faults.stall(where, after_bytes=10 if where == "body" else 0)
+    again = faults.stall("answer")
+    running.fake.script("PutObject", stalled, again)
+    request = put()
+    exchange = transport.begin(request)
+    call = Apart(lambda: transport.resume(request, exchange))
+    assert stalled.wire is not None
+    assert stalled.wire.reached.wait(5)
+    exchange.cut()
+    error = call.end(3.0)
+    assert isinstance(error, TransportError)
+    # A cut is the caller's will, not a dead connection: nothing is sent once more.
+    assert again.wire is not None and not again.wire.reached.is_set()
+
+
+def test_closing_an_exchange_drops_its_connection(running: Service) -> None:
+    exchange = running.driver._transport.begin(get())
+    exchange.close()
+    exchange.cut()
+    assert running.driver._transport.call(get()).status == 404
+    assert running.server.connections == 2
+
+
+def test_a_failure_says_why_and_becomes_the_error_that_apps_know() -> None:
+    stale = ExchangeFailed("reset", is_stale=True)
+    assert (str(stale), stale.is_stale, stale.is_timeout) == ("reset", True, False)
+    error = transport_error(get(), ExchangeFailed("nothing for 60 s", is_timeout=True))
+    assert "Timeout" in type(error).__name__
+    assert "nothing for 60 s" in str(error)
