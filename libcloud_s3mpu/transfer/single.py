@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from .attempt import Sender, retried
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
+from ..protocol.errors import MalformedAnswerError
 from ..protocol.listing import UploadPage, PendingUpload, list_uploads_result, list_uploads_request
 from ..protocol.session import UploadedPart
 from ..protocol.messages import Bytes, S3Response
@@ -92,9 +93,17 @@ def iterate_uploads(
     marker: tuple[str, str] | None = None
     seen: set[tuple[str, str]] = set()
 
-    def page_after(_: int) -> UploadPage:
-        request = list_uploads_request(bucket, prefix=prefix, delimiter=delimiter, marker=marker)
+    def ask(*, is_encoded: bool) -> UploadPage:
+        request = list_uploads_request(
+            bucket, prefix=prefix, delimiter=delimiter, marker=marker, is_encoded=is_encoded
+        )
         return list_uploads_result(request, sender.call(request))
+
+    def page_after(_: int) -> UploadPage:
+        try:
+            return ask(is_encoded=False)
+        except MalformedAnswerError:
+            return ask(is_encoded=True)
 
     while True:
         page = retried(page_after, policy=policy)
