@@ -39,7 +39,7 @@ def own_dependencies() -> tuple[str, ...]:
         text = (ROOT / "pyproject.toml").read_text()
     except OSError:
         return ()
-    listed = re.search(r"^dependencies\s*=\s*\[(.*?)^?\]", text, re.MULTILINE | re.DOTALL)
+    listed = re.search(r"^dependencies\s*=\s*\[(.*?)\]", text, re.MULTILINE | re.DOTALL)
     return tuple(re.findall(r"[\"']([^\"']+)[\"']", listed.group(1))) if listed else ()
 
 

@@ -25,6 +25,7 @@ from .cli_service import (
     version_option,
     service_options,
 )
+from .cli_uploads import uploads
 from .cli_transfer import get, put
 
 _EPILOG = """\b
@@ -144,5 +145,5 @@ def mb(session: Session, where: S3Url) -> int:
     return 0
 
 
-for command in (put, get, demo):
+for command in (put, get, demo, uploads):
     commands.add_command(command)

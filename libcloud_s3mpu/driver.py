@@ -11,16 +11,19 @@ from __future__ import annotations
 import os
 from typing import Any
 from dataclasses import replace
-from collections.abc import Mapping
+from collections.abc import Mapping, Callable
 
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
+from .keys import KeyExtensions
 from .protocol import wire
 from .protocol import headers as header_rules
+from .sessions import SessionExtensions
 from .transfer import single
 from .arguments import naming, host_of, object_of, target_of, result_of_put
 from .extensions import UploadExtensions
+from .maintenance import MaintenanceExtensions
 from .protocol.limits import S3_LIMITS, Limits
 from .transfer.upload import Upload, UploadResult
 from .protocol.options import UploadOptions
@@ -32,13 +35,20 @@ from .protocol.checksums import digest_of
 from .protocol.integrity import body_check
 from .transfer.transport import Transport
 from .transfer.connection import S3MultipartConnection
+from .transfer.credentials import GivenCredentials
 
 __all__ = ["AmazonS3MultipartDriver"]
 
 _KNOWN_REGION = "us-east-1"
 
 
-class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignore[misc]
+class AmazonS3MultipartDriver(
+    UploadExtensions,
+    SessionExtensions,
+    MaintenanceExtensions,
+    KeyExtensions,
+    S3StorageDriver,  # type: ignore[misc]
+):
     """Amazon S3 with parallel, bounded multipart uploads; a drop-in for libcloud's S3 driver.
 
     One driver may be used by any number of threads at once.
@@ -53,7 +63,7 @@ class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignor
 
     def __init__(
         self,
-        key: str,
+        key: str = "",
         secret: str | None = None,
         secure: bool = True,
         host: str | None = None,
@@ -63,6 +73,8 @@ class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignor
         ex_options: UploadOptions | None = None,
         ex_endpoint_url: str | None = None,
         ex_addressing: Addressing = "auto",
+        ex_credentials: Callable[[], GivenCredentials] | None = None,
+        ex_pickles_credentials: bool = False,
         **kwargs: Any,
     ) -> None:
         """
@@ -79,7 +91,16 @@ class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignor
 
         :param ex_addressing: ``auto``, ``path`` or ``virtual`` (the bucket in the host name).
         :type ex_addressing: ``str``
+
+        :param ex_credentials: gives the keys instead: asked before the first request, before they
+            expire, and when the service refuses them; in any thread.
+        :type ex_credentials: ``callable``
+
+        :param ex_pickles_credentials: a pickle of this driver holds its keys (see :mod:`.keys`).
+        :type ex_pickles_credentials: ``bool``
         """
+        if ex_credentials is None and not key:
+            raise TypeError("a driver needs key and secret, or ex_credentials")
         if ex_addressing not in ("auto", "path", "virtual"):
             raise ValueError(
                 f'ex_addressing must be "auto", "path" or "virtual", not {ex_addressing!r}'
@@ -99,7 +120,7 @@ class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignor
         # request). These are this instance's attributes; no class is written to.
         super().__init__(
             key,
-            secret=secret,
+            secret=secret or "",  # Upstream shifts its arguments where there is none.
             secure=secure,
             host=host,
             port=port,
@@ -118,7 +139,30 @@ class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignor
         self.connection.endpoint = endpoint
         if not self.ex_location_name and wanted != _KNOWN_REGION and ".amazonaws." in endpoint.host:
             self.ex_location_name = wanted  # What create_container tells AWS.
+        self._use_source(ex_credentials, pickles=ex_pickles_credentials)
         self._transport = Transport(self.connection)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        made = {name: state[name] for name in ("timeout", "retry_delay", "backoff", "proxy_url")}
+        endpoint = state["endpoint"]
+        AmazonS3MultipartDriver.__init__(
+            self,
+            state["key"] or "-",
+            state["secret"],
+            secure=endpoint.scheme == "https",
+            host=endpoint.host,
+            port=endpoint.port,
+            region=state["region"],
+            token=state["token"],
+            ex_addressing=endpoint.addressing,
+            ex_credentials=state["call"],
+            ex_pickles_credentials=state["pickles"],
+            **made,
+        )
+        self.__dict__.update(state["rest"])
+        self.connection.endpoint = endpoint
+        self.connection.connection.verify = state["verify"]
+        self.connection.connection.ca_cert = state["ca_cert"]
 
     # -- standard API ----------------------------------------------------------------------------
 
@@ -306,6 +350,7 @@ class AmazonS3MultipartDriver(UploadExtensions, S3StorageDriver):  # type: ignor
                 target=target,
                 is_secure=self._is_secure,
                 must_not_change=must_not_change,
+                endpoint=self._ex_endpoint,
             ).run(source)
 
     def _put_small_file(

@@ -20,9 +20,21 @@ IMPURE = {"socket", "threading", "time", "os", "random", "requests", "concurrent
           "selectors", "select", "ssl", "subprocess", "tempfile", "urllib3", "http", "secrets",
           "libcloud_s3mpu", "multiprocessing", "pathlib", "io", "sys", "logging"}  # fmt: skip
 #: Rooms of transfer/ with more than one file; the road's may use every edge.
-CONNECTION_ROOM = {"connection", "exchange", "transport", "http"}
-ROAD_ROOM = {"upload", "attempt", "complete", "cleanup", "single", "intake", "copy", "download"}
-SOURCE_ROOM = {"splitter", "spool", "window", "pace", "chunks", "files"}
+CONNECTION_ROOM = {"connection", "credentials", "exchange", "transport", "http"}
+ROAD_ROOM = {
+    "upload",
+    "attempt",
+    "complete",
+    "cleanup",
+    "single",
+    "intake",
+    "copy",
+    "download",
+    "orphans",
+    "resume",
+    "outcome",
+}
+SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "chunks", "files"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 80
 

@@ -217,7 +217,12 @@ class AccessDeniedError(ServiceError, InvalidCredsError):  # type: ignore[misc]
 
 
 class ClockSkewError(AccessDeniedError):
-    """RequestTimeTooSkewed: this machine's clock is too far from the service's."""
+    """RequestTimeTooSkewed: this machine's clock is too far from the service's.
+
+    ``server_date`` is the answer's ``Date``, by which the driver corrects its signatures.
+    """
+
+    server_date: str | None = None
 
 
 class ExpiredCredentialsError(ServiceError, InvalidCredsError):  # type: ignore[misc]
@@ -247,7 +252,12 @@ class ConditionalConflictError(ServiceError):
 
 
 class WrongRegionError(ServiceError):
-    """The container is in another region than the one that was signed for."""
+    """The container is in another region than the one that was signed for.
+
+    ``region`` is the one that the service named, if it has the shape of one.
+    """
+
+    region: str | None = None
 
 
 class ThrottledError(ServiceError):

@@ -15,10 +15,18 @@ from email.utils import parsedate_to_datetime
 from collections.abc import Mapping, Iterable
 
 from . import xml
-from .errors import ServiceError, S3MultipartError, MalformedAnswerError, error_class
+from .errors import (
+    ClockSkewError,
+    S3MultipartError,
+    WrongRegionError,
+    MalformedAnswerError,
+    error_class,
+)
 
 _QUERY = re.compile(r"\?[^\s'\"<>]+")
 _SIGNED = re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|credential|authorization)\s*[=:][^\s,'\"<>]+")
+#: What may be a region at all; AWS's own shape is narrower (:func:`.endpoint.is_region`).
+_REGION = re.compile(r"[a-z0-9-]{1,64}\Z")
 #: How much of an answer that is no XML an error quotes, in characters.
 QUOTED = 200
 
@@ -73,7 +81,7 @@ class S3Request:
     bucket: str
     key: str | None = None
     query: tuple[tuple[str, str], ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body | None = None
     payload_sha256: str | None = None
     answer_limit: int = xml.MAX_XML_BYTES
@@ -88,8 +96,9 @@ class S3Response:
     """An answer: status, headers by lower-case name, and the body as far as it was read."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes = b""
+    # Not shown: an error's body may quote the request's token, a Location may be presigned.
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
 
 def is_head_cut(
@@ -183,8 +192,12 @@ def service_error(request: S3Request, response: S3Response) -> S3MultipartError:
         retry_after_seconds=retry_after,
         **context_of(request),
     )
-    if response.status == 200 and cls is ServiceError:
-        error.http_code = 200
+    if isinstance(error, WrongRegionError):
+        named = response.headers.get("x-amz-bucket-region") or _named_region(response.body)
+        # It becomes part of a signature, and of AWS host names: text from an answer is not trusted.
+        error.region = named if named and _REGION.match(named) else None
+    elif isinstance(error, ClockSkewError):
+        error.server_date = response.headers.get("date")
     return error
 
 
@@ -208,6 +221,13 @@ def _parsed_error(body: bytes) -> tuple[str | None, str | None, str | None]:
 def redacted(text: str) -> str:
     """Give ``text`` without what may sign a request: the queries of URLs, and signatures."""
     return _SIGNED.sub("...", _QUERY.sub("?...", text))
+
+
+def _named_region(body: bytes) -> str | None:
+    try:
+        return xml.text_of(xml.parse(body), "Region")
+    except xml.XmlError:
+        return None
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from .retry import RetryPolicy
 from .limits import MIB
+from .session import Journal
 from .checksums import ALGORITHMS
 
 #: Default bound on the bytes of an upload that are held in memory.
@@ -49,6 +50,9 @@ class UploadOptions:
     :param retry: the :class:`~libcloud_s3mpu.protocol.retry.RetryPolicy` of every request.
     :param spool_directory: where parts too large for memory wait; None is the system's temporary
         folder.
+    :param journal: where the session is kept, so that a later run can go on
+        (:class:`~libcloud_s3mpu.transfer.journal.FileJournal`, ``MemoryJournal``); with one, any
+        failure keeps the parts.
     :param on_event: called in the calling thread with each event of
         :mod:`~libcloud_s3mpu.protocol.events`; what it raises ends the upload.
     """
@@ -65,6 +69,7 @@ class UploadOptions:
     if_match: str | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     spool_directory: str | None = None
+    journal: Journal | None = None
     on_event: Callable[[Any], None] | None = None
 
     def __post_init__(self) -> None:
@@ -83,6 +88,9 @@ class UploadOptions:
             raise ValueError(f'on_failure must be "abort" or "keep", not {self.on_failure!r}')
         if self.if_none_match not in (None, "*"):
             raise ValueError(f'if_none_match must be None or "*", not {self.if_none_match!r}')
+        verbs = ("save", "load", "forget", "list", "hold")
+        if self.journal is not None and not all(hasattr(self.journal, verb) for verb in verbs):
+            raise TypeError(f"journal must be a Journal, not {type(self.journal).__name__}")
         if not isinstance(self.retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")
 

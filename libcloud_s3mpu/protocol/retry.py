@@ -8,6 +8,7 @@ attempt does is the caller's. Nothing here sleeps by itself.
 from __future__ import annotations
 
 from typing import TypeVar
+from collections import deque
 from dataclasses import dataclass
 from collections.abc import Callable
 
@@ -61,6 +62,33 @@ class RetryPolicy:
         return wait
 
 
+class RetryBudget:
+    """Retries that all workers of one upload share: an outage does not multiply the load.
+
+    Each retry takes one, each success gives one back, up to ``size``: single faults on a long
+    upload never run out of it, while twelve parts that all meet an outage share what one would have
+    tried. (botocore's "standard" mode keeps such a quota per client.) Any thread; the deque's
+    append and pop are atomic, and a bound on its length is the cap.
+    """
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self, size: int) -> None:
+        self._tokens: deque[None] = deque([None] * size, maxlen=max(size, 1))
+
+    def take(self) -> bool:
+        """Take a retry; False if none is left."""
+        try:
+            self._tokens.pop()
+        except IndexError:
+            return False
+        return True
+
+    def refund(self) -> None:
+        """Give one back after a success."""
+        self._tokens.append(None)
+
+
 #: One try and no more: what ``retry=NO_RETRIES`` asks for.
 NO_RETRIES = RetryPolicy(max_attempts=1)
 
@@ -73,24 +101,38 @@ def attempt(
     clock: Callable[[], float],
     random: Callable[[], float],
     on_retry: Callable[[int, S3MultipartError, float], None] | None = None,
+    adapt: Callable[[S3MultipartError], bool] | None = None,
+    budget: RetryBudget | None = None,
 ) -> T:
     """Call ``fn(attempt)``, from attempt 1, until it returns, may not be tried again, or gave up.
 
+    :param adapt: asked first whether it mended what the error names (another region, the clock,
+        keys that ran out); then the next attempt follows at once and does not count.
+    :param budget: shared with other requests; a retry that it does not grant is not made.
     :raises RetriesExhaustedError: after the last attempt; its ``attempts`` keep every failure and
         ``__cause__`` is the last. A failure of the only attempt comes out as it is.
     """
     failures: list[S3MultipartError] = []
+    adapted: set[type] = set()
     began = clock()
     while True:
         try:
-            return fn(len(failures) + 1)
+            result = fn(len(failures) + 1)
+            if budget is not None:
+                budget.refund()
+            return result
         except S3MultipartError as error:
+            # Once for each kind: a service that asks for it again is not to be pleased.
+            if adapt is not None and type(error) not in adapted and adapt(error):
+                adapted.add(type(error))
+                continue
             if not error.retryable:
                 raise
             failures.append(error)
             wait = policy.delay_before(attempt=len(failures), error=error, random=random())
             late = clock() - began + wait > policy.max_total_seconds
-            if len(failures) >= policy.max_attempts or late:
+            spent = len(failures) >= policy.max_attempts or late
+            if spent or (budget is not None and not budget.take()):
                 if len(failures) == 1:
                     raise
                 raise RetriesExhaustedError.after(failures) from error

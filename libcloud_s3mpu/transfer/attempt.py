@@ -15,7 +15,7 @@ from typing import TypeVar, Protocol
 from collections.abc import Callable
 
 from ..protocol import wire
-from ..protocol.retry import RetryPolicy, attempt
+from ..protocol.retry import RetryBudget, RetryPolicy, attempt
 from ..protocol.errors import TransportError, S3MultipartError
 from ..protocol.session import UploadedPart
 from ..protocol.messages import Body, S3Request, S3Response
@@ -47,6 +47,7 @@ class Sender(Protocol):
     ) -> S3Response | None: ...
     def begin(self, request: S3Request) -> Waits: ...
     def resume(self, request: S3Request, exchange: Waits) -> S3Response: ...
+    def adapt(self, error: S3MultipartError) -> bool: ...
 
 
 class Stop(Protocol):
@@ -73,8 +74,14 @@ def retried(
     policy: RetryPolicy,
     sleep: Callable[[float], None] = time.sleep,
     on_retry: Callable[[int, S3MultipartError, float], None] | None = None,
+    sender: Sender | None = None,
+    budget: RetryBudget | None = None,
 ) -> T:
-    """Run ``fn(attempt)`` under ``policy``, with the real clock and random source."""
+    """Run ``fn(attempt)`` under ``policy``, with the real clock and random source.
+
+    :param sender: may mend what an error names: another region, the clock, keys that ran out.
+    :param budget: retries shared with the other parts of an upload.
+    """
 
     def noted(number: int, error: S3MultipartError, delay: float) -> None:
         log.info("attempt %d failed, next in %.2f s: %s", number, delay, error.value)
@@ -88,6 +95,8 @@ def retried(
         clock=time.monotonic,
         random=random.random,
         on_retry=noted,
+        adapt=sender.adapt if sender is not None else None,
+        budget=budget,
     )
 
 
@@ -134,6 +143,7 @@ class PartJob:
         policy: RetryPolicy,
         cost: int,
         stop: Stop,
+        budget: RetryBudget | None = None,
     ) -> None:
         self._sender = sender
         self._make_request = make_request
@@ -141,6 +151,7 @@ class PartJob:
         self._check = check
         self._policy = policy
         self._stop = stop
+        self._budget = budget
         self._request: S3Request | None = None
         self._digests: BodyDigests | None = None
         self._exchange: Waits | None = None
@@ -154,6 +165,8 @@ class PartJob:
         self.wall_seconds = 0.0
         self.cpu_seconds = 0.0
         self.waited_seconds = 0.0
+        #: How often the service asked for fewer requests.
+        self.throttled = 0
 
     def run_inline(self, patience: float) -> bool:
         """Send from the caller's thread; False if a worker must go on with :meth:`run`.
@@ -174,9 +187,9 @@ class PartJob:
             self._finish(wire.upload_part_result(request, response, digests))
             return True
         except S3MultipartError as error:
-            if not error.retryable:
+            if not error.retryable and not self._sender.adapt(error):
                 raise
-            if not (isinstance(error, TransportError) and error.is_stale):
+            if error.retryable and not (isinstance(error, TransportError) and error.is_stale):
                 self._first_error = error
             return False
         finally:
@@ -192,6 +205,8 @@ class PartJob:
                 policy=self._policy,
                 sleep=self._stop.sleep,
                 on_retry=self._retrying,
+                sender=self._sender,
+                budget=self._budget,
             )
             self._finish(part)
         finally:
@@ -245,5 +260,6 @@ class PartJob:
     def _retrying(self, number: int, error: S3MultipartError, delay: float) -> None:
         if self._stop.is_stopping:
             raise Stopped("the upload has ended")
+        self.throttled += error.throttled
         kind = type(error).__name__ if isinstance(error, TransportError) else error.s3_code
         self.retries.append((number, delay, kind or type(error).__name__))

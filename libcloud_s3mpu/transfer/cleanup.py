@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import time
 import logging
+from functools import partial
 from dataclasses import replace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from .intake import Intake
 from .window import Window
 from .attempt import Sender, PartJob, retried
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import S3MultipartError, UploadMissingError
 from ..protocol.options import UploadOptions
-from ..protocol.session import Event, State, UploadSession
+from ..protocol.session import Event, State, UploadedPart, UploadSession
 
 log = logging.getLogger("libcloud_s3mpu.cleanup")
 
@@ -44,22 +46,27 @@ def end_failed_upload(
     sender: Sender,
     target: wire.Target,
     options: UploadOptions,
+    keeps: bool,
+    record: Callable[[UploadedPart], None],
     may_land_late: bool,
 ) -> bool | None:
     """End an upload that cannot be completed; raises nothing, whatever happens.
 
+    :param keeps: leave the parts on the service, to be resumed.
+    :param record: called with each part that still arrived and is kept.
     :param may_land_late: a part whose sending was cut short may still reach the service.
     :returns: True if its parts were kept, False if they were aborted, None if there is nothing to
         do or it did not work (``error.cleanup_error`` says why).
     """
-    keeps = options.on_failure == "keep"
     try:
-        cut = drain(window, in_flight, session, keeps=keeps)
+        cut = drain(window, in_flight, session, keeps=keeps, record=record)
         if session.upload_id is None or session.state is not State.OPEN:
+            if keeps and session.state is State.COMPLETING:
+                note_kept(error, session)
             return None  # Nothing begun, or complete may have taken effect: nothing to abort.
         if keeps:
             session.move(Event.KEPT)
-            _note_kept(error, session)
+            note_kept(error, session)
             return True
         session.move(Event.ABORT_SENT)
         abort_upload(
@@ -77,7 +84,12 @@ def end_failed_upload(
 
 
 def drain(
-    window: Window, in_flight: Iterable[PartJob], session: UploadSession, *, keeps: bool
+    window: Window,
+    in_flight: Iterable[PartJob],
+    session: UploadSession,
+    *,
+    keeps: bool,
+    record: Callable[[UploadedPart], None] | None = None,
 ) -> int:
     """Let the parts in flight end: cut at once for an abort, with patience for a resume.
 
@@ -86,6 +98,7 @@ def drain(
     until = time.monotonic() + (KEEP_SECONDS if keeps else 0.0)
     waiting = set(in_flight)
     cut = 0
+    look_at = partial(_look_at, window, waiting, session, keeps=keeps, record=record)
     while window.in_flight:
         left = until - time.monotonic()
         if left <= -CUT_SECONDS:
@@ -97,21 +110,28 @@ def drain(
                 job.cut()
             left = CUT_AGAIN_SECONDS
         window.wait(left)
-        _look_at(window, waiting, session, keeps=keeps)
+        look_at()
     window.cancel()
-    _look_at(window, waiting, session, keeps=keeps)
+    look_at()
     if not window.in_flight:
         for job in waiting:
             job.release()
     return cut
 
 
-def _look_at(window: Window, waiting: set[PartJob], session: UploadSession, *, keeps: bool) -> None:
+def _look_at(
+    window: Window,
+    waiting: set[PartJob],
+    session: UploadSession,
+    *,
+    keeps: bool,
+    record: Callable[[UploadedPart], None] | None,
+) -> None:
     """Take in the parts that have ended; those of a kept upload that arrived count."""
     for job in window.collect():
         waiting.discard(job)
         if job.result is not None and keeps and session.state is State.OPEN:
-            session.record(job.result)
+            (record or session.record)(job.result)
 
 
 def abort_upload(
@@ -131,7 +151,9 @@ def abort_upload(
     policy = replace(policy, max_total_seconds=min(policy.max_total_seconds, ABORT_SECONDS))
     request = wire.abort_request(target, upload_id=upload_id)
     for _ in range(ABORT_ROUNDS):
-        retried(lambda _: wire.abort_result(request, sender.call(request)), policy=policy)
+        retried(
+            lambda _: wire.abort_result(request, sender.call(request)), policy=policy, sender=sender
+        )
         log.debug("upload.aborted %s/%s upload %s", target.bucket, target.key, upload_id)
         if not verifies or _is_gone(sender, target, upload_id, policy):
             return
@@ -149,21 +171,39 @@ def _is_gone(sender: Sender, target: wire.Target, upload_id: str, policy: RetryP
     request = wire.list_parts_request(target, upload_id=upload_id, max_parts=1)
     try:
         page = retried(
-            lambda _: wire.list_parts_result(request, sender.call(request)), policy=policy
+            lambda _: wire.list_parts_result(request, sender.call(request)),
+            policy=policy,
+            sender=sender,
         )
     except UploadMissingError:
         return True
     return not page.parts
 
 
-def _note_kept(error: BaseException, session: UploadSession) -> None:
-    """Say on the error that the parts are still there."""
+def note_kept(error: BaseException, session: UploadSession) -> None:
+    """Say on the error that the parts are still there, and how to go on."""
+    text = (
+        f"The upload was kept: upload id {session.upload_id}, {len(session.parts)} parts. Go on "
+        "with driver.ex_resume_upload(upload id, source, container, object name), or free the "
+        "parts with driver.ex_abort_upload"
+    )
+    if session.needs_headers:
+        text += f"; give it the headers {', '.join(session.needs_headers)} again"
     if isinstance(error, S3MultipartError):
         error.resumable = True
         error.upload_id = error.upload_id or session.upload_id
-    _add_note(
-        error, f"The upload was kept: upload id {session.upload_id}, {len(session.parts)} parts."
-    )
+        error.value = f"{error.value}\n{text}"
+        error.args = (error.value,)
+    else:
+        _add_note(error, text)
+
+
+def close_source(intake: Intake, error: BaseException) -> None:
+    """Let go of the source of a failed upload; what it raises then is attached to the error."""
+    try:
+        intake.close()
+    except BaseException as second:
+        note_cleanup_error(error, second, "closing the source failed too")
 
 
 def note_cleanup_error(error: BaseException, second: BaseException, text: str) -> None:

@@ -74,7 +74,7 @@ def complete_upload(
     session.move(Event.COMPLETE_SENT)
     expected = checksums.composite_etag(part.etag for part in parts)
     try:
-        stored = retried(once, policy=policy)
+        stored = retried(once, policy=policy, sender=sender)
     except S3MultipartError as error:
         if not doubts:
             session.move(Event.COMPLETE_REFUSED)
@@ -116,7 +116,11 @@ def _asked(
             return found
         assert session.upload_id is not None
         request = wire.list_parts_request(target, upload_id=session.upload_id, max_parts=1)
-        retried(lambda _: wire.list_parts_result(request, sender.call(request)), policy=policy)
+        retried(
+            lambda _: wire.list_parts_result(request, sender.call(request)),
+            policy=policy,
+            sender=sender,
+        )
     except S3MultipartError as second:
         cause = error.attempts[-1] if isinstance(error, RetriesExhaustedError) else error
         raise CompletionUnknownError(
@@ -143,7 +147,7 @@ def _proof(
     request = wire.head_request(plain)
     try:
         length, stored = retried(
-            lambda _: wire.head_result(request, sender.call(request)), policy=policy
+            lambda _: wire.head_result(request, sender.call(request)), policy=policy, sender=sender
         )
     except ObjectMissingError:
         return None

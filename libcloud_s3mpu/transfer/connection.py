@@ -15,6 +15,7 @@ import copy
 import time
 from typing import Any
 from collections import deque
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote
 
 import requests
@@ -32,6 +33,7 @@ from .http import (
     transport_error,
 )
 from ..protocol import messages
+from .credentials import CredentialsError, CredentialsSource
 from ..protocol.xml import MAX_ERROR_BYTES
 from ..protocol.errors import InvalidRequestError
 from ..protocol.signing import UNSIGNED_PAYLOAD, Signer, Credentials
@@ -43,11 +45,15 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
     """One endpoint's connection, shared by all threads of a driver."""
 
     responseCls = S3MultipartResponse
+    #: Seconds that the service's clock is ahead of this machine's, where it complained.
+    clock_offset = 0.0
     rawResponseCls = S3MultipartRawResponse
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._endpoint: Endpoint | None = None
+        #: Asked for keys at each request; None where they are the attributes that libcloud knows.
+        self.credentials_source: CredentialsSource | None = None
         self._signer_for: tuple[Any, Signer | None] = (None, None)
         self.connection: Any = None
         #: This connection itself, while no request runs on it. deque's append and pop are atomic,
@@ -106,6 +112,9 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
             return clone._request(
                 action, params, data, headers, method, raw, stream, json, retry_failed
             )
+        except requests.exceptions.RequestException as error:
+            _forget_signature(error)
+            raise
         finally:
             self._give_back(clone)
 
@@ -124,8 +133,7 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         lower["accept-encoding"] = "identity"
         signed = self.signed_headers(self.method, path, query, lower, digest)
         names = {name.lower(): name for name in headers}
-        headers = {names.get(name, name): value for name, value in signed.items()}
-        return params, headers
+        return params, _SignedHeaders((names.get(n, n), value) for n, value in signed.items())
 
     # -- what the engine calls -------------------------------------------------------------------
 
@@ -136,25 +144,61 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
 
         :param digest: the body's SHA-256 in hexadecimal digits, or ``UNSIGNED-PAYLOAD``.
         """
-        amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        signer = self.exact_signer()  # First: it may have to wait for keys.
+        amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self.clock_offset))
         headers["x-amz-date"] = amz_date
         headers["x-amz-content-sha256"] = digest
-        if self.token:
-            headers["x-amz-security-token"] = self.token
-        headers["authorization"] = self.exact_signer().authorization(
+        if signer.credentials.token:
+            headers["x-amz-security-token"] = signer.credentials.token
+        headers["authorization"] = signer.authorization(
             method=method, path=path, query=query, headers=headers, amz_date=amz_date
         )
         return headers
 
+    def set_clock(self, server_date: str | None) -> bool:
+        """Sign by the service's clock from now on; False if its ``Date`` says nothing new."""
+        try:
+            offset = parsedate_to_datetime(server_date or "").timestamp() - time.time()
+        except (TypeError, ValueError):
+            return False
+        if abs(offset - self.clock_offset) < 1.0:
+            return False
+        self.clock_offset = offset
+        return True
+
     def exact_signer(self) -> Signer:
-        """Give the signer for this connection's keys and its driver's region, as they are now."""
-        wanted = (self.user_id, self.key, self.token, self.driver.region_name)
+        """Give the signer for the keys and the driver's region, as they are now.
+
+        :raises CredentialsError: if there are no keys, or who gives them failed.
+        """
+        # No secret is a local here: what a debugger shows of a frame is a masked value.
+        wanted = (self._credentials(), self.driver.region_name)
         known, signer = self._signer_for
         if signer is None or known != wanted:
-            credentials = Credentials(self.user_id, self.key, self.token)
-            signer = Signer(credentials, region=wanted[3] or "", service=self.service_name)
+            signer = Signer(wanted[0], region=wanted[1] or "", service=self.service_name)
             self._signer_for = (wanted, signer)
         return signer
+
+    def refresh_credentials(self, used: Credentials | None = None) -> bool:
+        """Replace keys that the service refused; True if a request has others now.
+
+        Asks ``ex_credentials`` once for all threads, and not at all if the keys are others already.
+
+        :param used: the keys that were refused; None for those of now.
+        """
+        if self.credentials_source is not None:
+            return self.credentials_source.refresh(used)
+        return used is not None and self._credentials() != used
+
+    def _credentials(self) -> Credentials:
+        if self.credentials_source is not None:
+            return self.credentials_source.current()
+        if not self.user_id or not self.key:
+            raise CredentialsError(
+                "the driver has no keys: a driver is pickled without them unless it was made with "
+                "ex_pickles_credentials=True; give it others with ex_set_credentials()"
+            )
+        return Credentials(self.user_id, self.key, self.token)
 
     def unjudged(self, request: messages.S3Request) -> messages.S3Response:
         """Send one of the engine's requests by libcloud's own way, and give back the answer.
@@ -273,6 +317,23 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         sent = getattr(answer, "request", None)
         if sent is not None:
             sent.body = None
+
+
+class _SignedHeaders(dict[str, str]):
+    """Headers on their way down; what a traceback shows of a frame has no signature or token."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+    __str__ = __repr__
+
+
+def _forget_signature(error: requests.exceptions.RequestException) -> None:
+    """Take the signature from the request that requests' errors carry, also into pickles."""
+    sent = error.request
+    for name in ("authorization", "x-amz-security-token"):
+        if getattr(sent, "headers", None) is not None:
+            sent.headers.pop(name, None)  # type: ignore[union-attr]
 
 
 def _is_rewritten(path: str) -> bool:

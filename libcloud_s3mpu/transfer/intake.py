@@ -8,6 +8,9 @@ becomes of a body is :mod:`.upload`'s business.
 
 from __future__ import annotations
 
+import os
+import mmap
+import array
 from typing import Any
 
 from .spool import FILE_BLOCK, FileBody, MemoryBody, spool_to_file, keep_freed_memory
@@ -15,13 +18,17 @@ from .splitter import FileSplitter, open_source, check_length
 from ..protocol.errors import SourceSizeError
 from ..protocol.limits import Limits
 from ..protocol.options import UploadOptions
-from ..protocol.partsize import part_schedule
+from ..protocol.partsize import PartSchedule, part_schedule
+
+#: Sources that can be read twice without a trace; plain files are such too.
+_REPLAYABLE = (str, bytes, bytearray, memoryview, mmap.mmap, array.array, list, tuple)
 
 
 class Intake:
     """One source and its cuts.
 
     :param must_not_change: the source is a file that may not change while it is read.
+    :param schedule: where the cuts are, if that was decided before (a resumed upload).
     :raises UnsupportedSourceError: (a TypeError) if it is no source.
     :raises SourceSizeError: (a ValueError) if its length is known and the service takes no such.
     """
@@ -34,6 +41,7 @@ class Intake:
         limits: Limits,
         where: str,
         must_not_change: bool = False,
+        schedule: PartSchedule | None = None,
     ) -> None:
         self._options = options
         self._limits = limits
@@ -41,10 +49,16 @@ class Intake:
         self._must_not_change = must_not_change
         self._splitter = open_source(source)
         known = options.size_bytes if options.size_bytes is not None else self._splitter.length
+        #: The length in bytes where the source tells it, or else where it was announced.
+        self.known_size = known if self._splitter.length is None else self._splitter.length
+        #: Whether another intake may read the source from its beginning first.
+        self.is_replayable = isinstance(source, _REPLAYABLE) or isinstance(
+            self._splitter, FileSplitter
+        )
         #: A part that would fill more than half of the budget waits in a file: two still overlap.
         self._most_in_memory = max(1, options.memory_budget_bytes // 2)
         try:
-            self._schedule = part_schedule(
+            self.schedule = schedule or part_schedule(
                 limits,
                 part_size=options.part_size_bytes,
                 size=known,
@@ -58,6 +72,17 @@ class Intake:
         """Bytes taken so far."""
         return self._splitter.offset
 
+    def stamp(self) -> str | None:
+        """Tell which plain file this is and when it was changed; None for other sources.
+
+        The time of the last change of the inode is part of it, which nobody can set back.
+        """
+        if not isinstance(self._splitter, FileSplitter):
+            return None
+        seen = os.fstat(self._splitter.fileno)
+        values = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+        return ":".join(map(str, (*values, self._splitter.start)))
+
     def has_more(self) -> bool:
         """Tell whether a byte is left, pulling one chunk more if that is what it takes."""
         return self._splitter.has_more()
@@ -66,11 +91,11 @@ class Intake:
         """Give the memory in bytes that a part holds while it is in flight."""
         if isinstance(self._splitter, FileSplitter):
             return FILE_BLOCK
-        return min(self._schedule.size_of(part_number), self._most_in_memory)
+        return min(self.schedule.size_of(part_number), self._most_in_memory)
 
     def is_full(self, body: Any, part_number: int) -> bool:
         """Tell whether a body is as large as its part can be: then more may follow."""
-        return body is not None and body.size == self._schedule.size_of(part_number)
+        return body is not None and body.size == self.schedule.size_of(part_number)
 
     def take(self, part_number: int) -> Any:
         """Take the bytes of a part; None when the source has ended.
@@ -78,14 +103,14 @@ class Intake:
         :raises SourceSizeError: if the source is longer than announced, than the schedule's parts
             hold, or than the service takes. What the source raises comes out as it is.
         """
-        if part_number > self._schedule.max_parts:
+        if part_number > self.schedule.max_parts:
             if self.has_more():
                 raise self._too_long(
-                    f"which is all that {self._schedule.max_parts} parts of this schedule hold; "
+                    f"which is all that {self.schedule.max_parts} parts of this schedule hold; "
                     "give size_hint_bytes or part_size_bytes"
                 )
             return None
-        body = self._take(self._schedule.size_of(part_number))
+        body = self._take(self.schedule.size_of(part_number))
         try:
             self._check_so_far()
         except BaseException:

@@ -69,6 +69,13 @@ class Pace:
             self._before = 0.0
             self._hold = self.HOLD
 
+    def throttled(self) -> None:
+        """The service asked for fewer requests: halve, and grow again only while that pays."""
+        self._level = self._proved = max(2, self._level // 2)
+        self._before = 0.0
+        self._hold = self.HOLD
+        self._samples.clear()
+
     def level(self, ceiling: int) -> int:
         """Give how many parts to have in flight: 2 to ``ceiling``."""
         wanted = min(self._level, ceiling)

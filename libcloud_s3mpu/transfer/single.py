@@ -30,7 +30,7 @@ def iterate_parts(
         return wire.list_parts_result(request, sender.call(request))
 
     while True:
-        page = retried(page_after, policy=policy)
+        page = retried(page_after, policy=policy, sender=sender)
         yield from page.parts
         if not _leads_on(page.next_marker, marker):
             return
@@ -61,7 +61,9 @@ def upload_part(
         target, upload_id=upload_id, part_number=part_number, body=body, digests=digests
     )
     return retried(
-        lambda _: wire.upload_part_result(request, sender.call(request), digests), policy=policy
+        lambda _: wire.upload_part_result(request, sender.call(request), digests),
+        policy=policy,
+        sender=sender,
     )
 
 
@@ -78,7 +80,7 @@ def put_bytes(
         wire.put_result(request, answer, digests)
         return answer
 
-    return retried(once, policy=policy)
+    return retried(once, policy=policy, sender=sender)
 
 
 def iterate_uploads(
@@ -106,7 +108,7 @@ def iterate_uploads(
             return ask(is_encoded=True)
 
     while True:
-        page = retried(page_after, policy=policy)
+        page = retried(page_after, policy=policy, sender=sender)
         yield from page.uploads
         if page.next_marker is None or page.next_marker in seen:
             return  # The last page, or one that leads round in circles.

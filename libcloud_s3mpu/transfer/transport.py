@@ -14,9 +14,11 @@ import os
 import time
 import select
 import socket
+import logging
 import weakref
 from typing import Any
 from collections import deque
+from dataclasses import replace
 
 import requests
 import libcloud.common.base
@@ -27,11 +29,19 @@ from libcloud.utils.retry import Retry
 from .http import ExactAdapter, transport_error
 from .exchange import Channel, Exchange, ExchangeFailed
 from .connection import S3MultipartConnection
-from ..protocol.errors import TransportError
+from ..protocol.errors import (
+    ClockSkewError,
+    TransportError,
+    S3MultipartError,
+    WrongRegionError,
+    ExpiredCredentialsError,
+)
 from ..protocol.signing import UNSIGNED_PAYLOAD
-from ..protocol.endpoint import encode_query
+from ..protocol.endpoint import aws_host, is_region, encode_query
 from ..protocol.messages import S3Request, S3Response
 from ..protocol.checksums import EMPTY_SHA256
+
+log = logging.getLogger("libcloud_s3mpu.transport")
 
 #: Idle connections kept for one host.
 KEPT_IDLE = 64
@@ -235,6 +245,35 @@ class Transport:
     def has_idle(self, bucket: str) -> bool:
         """Tell whether a kept-alive connection is there, so that beginning does not connect."""
         return bool(self._idle.get(self._connection.endpoint.host_for(bucket)))
+
+    def adapt(self, error: S3MultipartError) -> bool:
+        """Mend what an error names, for this and every later request; False if it cannot be.
+
+        Another region is signed for (and, on AWS's own hosts only, sent to), the clock is set by
+        the service's, keys that ran out are asked for anew. Any thread.
+        """
+        connection = self._connection
+        if isinstance(error, WrongRegionError):
+            return self._follow(error.region)
+        if isinstance(error, ClockSkewError):
+            return connection.set_clock(error.server_date)
+        if isinstance(error, ExpiredCredentialsError):
+            return connection.refresh_credentials()
+        return False
+
+    def _follow(self, region: str | None) -> bool:
+        """Sign for another region; a custom endpoint stays where it is, whatever an answer says."""
+        connection = self._connection
+        if region is None or region == connection.driver.region_name:
+            return False
+        endpoint = connection.endpoint
+        if endpoint.host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            if not is_region(region):
+                return False
+            connection.endpoint = replace(endpoint, host=aws_host(region))
+        connection.driver.region_name = region
+        log.info("the service wants region %s", region)
+        return True
 
     def close(self) -> None:
         """Drop every idle connection."""

@@ -7,6 +7,9 @@ Read it top to bottom: :meth:`Upload.run`, then ``_multipart``. The calling thre
 
     peak <= memory budget + one part (while its chunks are gathered) + one caller's chunk
 
+An upload that goes on walks the same road; :mod:`.resume` says which parts stand already. The
+session is saved (:mod:`.journal`) before the first part is sent, before complete, and at the end.
+
 The failure road, for any BaseException: stop pulling, close the source, cancel what waits, cut and
 drain what is in flight, then abort (or keep, as asked): :mod:`.cleanup`. The first error is what is
 raised.
@@ -17,23 +20,34 @@ from __future__ import annotations
 import time
 import logging
 from typing import Any, Protocol
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from .pace import Pace, Patience
 from .intake import Intake
+from .resume import Standing, gone, paused, etag_there, with_digest, resumed_check
 from .window import Window
 from .attempt import Sender, PartJob, retried, call_settled
-from .cleanup import end_failed_upload, note_cleanup_error
+from .cleanup import close_source, end_failed_upload
+from .journal import Keeper
+from .outcome import Teller, UploadResult
 from .complete import complete_upload
 from ..protocol import wire, events, checksums
-from ..protocol.errors import TransportError, S3MultipartError
+from ..protocol.retry import RetryBudget
+from ..protocol.errors import TransportError, UploadMissingError
 from ..protocol.limits import Limits
+from ..protocol.headers import is_opaque_etag
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
-from ..protocol.session import UploadSession
+from ..protocol.session import State, UploadedPart, UploadSession, UploadPausedError
 from ..protocol.messages import S3Request, S3Response
 from ..protocol.integrity import BodyDigests, body_check, digests_of
 
+__all__ = ["Upload", "UploadResult"]
+
 log = logging.getLogger("libcloud_s3mpu.upload")
+
+#: Retries that the parts of one upload share while none succeeds: an outage that meets 12 parts in
+#: flight costs at most 12 + 20 requests, whatever one part alone may try.
+SHARED_RETRIES = 20
 
 
 class RoadSender(Sender, Protocol):
@@ -44,28 +58,6 @@ class RoadSender(Sender, Protocol):
     @property
     def is_known_class(self) -> bool: ...
     def has_idle(self, bucket: str) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadResult:
-    """What was confirmed.
-
-    :param etag: without quotes.
-    :param upload_id: None for a single ``PUT``.
-    :param parts: how many there were (1 for a single ``PUT``).
-    :param part_size_bytes: size of the first part, as cut (0 for an empty object).
-    :param checksum: base64, with the ``-N`` of a composite one; None where none was used.
-    :param seconds: from the first request to the confirmation.
-    """
-
-    size: int
-    etag: str
-    upload_id: str | None
-    parts: int
-    part_size_bytes: int
-    checksum: str | None
-    version_id: str | None
-    seconds: float
 
 
 class Upload:
@@ -80,6 +72,10 @@ class Upload:
         target: wire.Target,
         is_secure: bool,
         must_not_change: bool = False,
+        endpoint: str = "",
+        session: UploadSession | None = None,
+        standing: Standing | None = None,
+        is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._transport = transport
         self._limits = limits
@@ -95,12 +91,21 @@ class Upload:
         self._patience = Patience()
         self._began = time.monotonic()
         self._in_flight: set[PartJob] = set()
-        self._acknowledged = 0
         self._was_interrupted = False
-        self._tells = options.on_event is not None or log.isEnabledFor(logging.DEBUG)
-        self._session = UploadSession(
-            container=target.bucket, object_name=target.key, algorithm=self._check.algorithm
-        )
+        self._budget = RetryBudget(SHARED_RETRIES)
+        self._digests: dict[int, BodyDigests] = {}
+        self._standing = standing
+        self._is_paused = is_paused
+        if session is None:
+            session = UploadSession(container=target.bucket, object_name=target.key)
+        if standing is not None:
+            self._check = resumed_check(self._check, session, options)
+        session.endpoint, session.algorithm = endpoint, self._check.algorithm
+        session.take_headers(target.headers)
+        self._session = session
+        self._keeper = Keeper(options.journal, session, is_held=standing is not None)
+        self._teller = Teller(session, options.on_event)
+        self._tell = self._teller.tell
 
     def run(self, source: Any) -> UploadResult:
         """Upload ``source``; gives back only what the service confirmed.
@@ -110,25 +115,31 @@ class Upload:
             large, else when it turns out so.
         :raises BaseException: what the source raises comes out as it is.
         """
-        intake = Intake(
+        intake = self._open(source)
+        try:
+            self._check_pause()
+            if self._standing is not None:
+                result = self._multipart(intake, None, ahead=self._open(source))
+            elif intake.is_full(first := intake.take(1), 1) and intake.has_more():
+                result = self._multipart(intake, first)
+            else:
+                result = self._single(intake, intake.snapshot(first))
+        except BaseException as error:
+            close_source(intake, error)
+            raise
+        intake.close()
+        self._tell(events.UploadCompleted, size=result.size, etag=result.etag, parts=result.parts)
+        return result
+
+    def _open(self, source: Any) -> Intake:
+        return Intake(
             source,
             options=self._options,
             limits=self._limits,
             where=f"{self._target.bucket}/{self._target.key}",
             must_not_change=self._must_not_change,
+            schedule=self._session.schedule,
         )
-        try:
-            first = intake.take(1)
-            if intake.is_full(first, 1) and intake.has_more():
-                result = self._multipart(intake, first)
-            else:
-                result = self._single(intake, intake.snapshot(first))
-        except BaseException as error:
-            self._close_source(intake, error)
-            raise
-        intake.close()
-        self._tell(events.UploadCompleted, size=result.size, etag=result.etag, parts=result.parts)
-        return result
 
     # -- a small object: one PUT -----------------------------------------------------------------
 
@@ -140,12 +151,13 @@ class Upload:
             stored = retried(
                 lambda _: wire.put_result(request, self._transport.call(request), digests),
                 policy=self._options.retry,
+                sender=self._transport,
             )
         finally:
             body.release()
         return UploadResult(
             size=body.size,
-            etag=stored.etag or self._etag_by_head(),
+            etag=stored.etag or etag_there(self._transport, self._target),
             upload_id=None,
             parts=1,
             part_size_bytes=body.size,
@@ -154,52 +166,81 @@ class Upload:
             seconds=time.monotonic() - self._began,
         )
 
-    def _etag_by_head(self) -> str:
-        request = wire.head_request(self._target)
-        try:
-            return wire.head_result(request, self._transport.call(request))[1].etag or ""
-        except S3MultipartError:
-            return ""  # The object is confirmed; its tag is a courtesy that this service withholds.
-
     # -- a large one: the road -------------------------------------------------------------------
 
-    def _multipart(self, intake: Intake, body: Any) -> UploadResult:
+    def _multipart(self, intake: Intake, body: Any, ahead: Intake | None = None) -> UploadResult:
         self._window = Window(
             budget_bytes=self._options.memory_budget_bytes, ceiling=self._ceiling, pace=Pace()
         )
         try:
             self._window.reserve(intake.cost(1))
-            self._initiate()
+            if self._standing is None or ahead is None:
+                self._initiate(intake)
+            else:
+                self._standing.begin(intake, ahead)
+                self._keeper.save()
+                # An empty source is one empty part: the upload is there already.
+                body = intake.take(1) or intake.snapshot(None)
             number = 0
             while body is not None:
                 number += 1
-                self._send(number, body, cost=intake.cost(number))
+                cost = intake.cost(number)
+                if not self._stands(number, body, cost=cost):
+                    self._send(number, body, cost=cost)
                 body = self._next(intake, number + 1)
             while self._in_flight:
                 self._window.wait()
                 self._collect()
             intake.check_end()
-            return self._complete(number, intake.size)
+            result = self._complete(number, intake.size)
+            self._keeper.end()
+            return result
         except BaseException as error:
-            self._close_source(intake, error)
+            close_source(intake, error)
             self._fail(error)
             if body is not None:
                 body.release()
             raise
         finally:
             self._window.close()
+            self._keeper.close()
 
-    def _initiate(self) -> None:
+    def _initiate(self, intake: Intake) -> None:
         request = wire.initiate_request(self._target, self._check)
+        self._session.schedule = intake.schedule
+        self._session.source_bytes = intake.known_size
+        self._session.source_stamp = intake.stamp()
 
         def begun(response: S3Response) -> None:
+            self._session.has_opaque_etags = is_opaque_etag(response.headers)
             self._session.initiated(wire.initiate_result(request, response))
+            self._keeper.begin()
 
         retried(
             lambda _: begun(call_settled(self._transport, request, begun)),
             policy=self._options.retry,
             sleep=self._window.sleep,
+            sender=self._transport,
         )
+
+    def _stands(self, number: int, body: Any, *, cost: int) -> bool:
+        """Use the part that is on the service, if it is this body's."""
+        standing = self._standing
+        if standing is None:
+            return False
+        part = standing.examine(number, body)
+        if part is None:
+            standing.sent(number)
+            return False
+        body.release()
+        self._window.release(cost)
+        self._session.record(part)
+        self._teller.stood(part)
+        self._keeper.save_soon()
+        self._collect()
+        return True
+
+    # -- parts -----------------------------------------------------------------------------------
 
     def _next(self, intake: Intake, number: int) -> Any:
         """Get permission, then the bytes of the next part; None when the source has ended."""
@@ -217,6 +258,7 @@ class Upload:
         assert upload_id is not None
 
         def make_request(digests: BodyDigests) -> S3Request:
+            self._digests[number] = digests
             return wire.upload_part_request(
                 self._target, upload_id=upload_id, part_number=number, body=body, digests=digests
             )
@@ -229,6 +271,7 @@ class Upload:
             policy=self._options.retry,
             cost=cost,
             stop=self._window,
+            budget=self._budget,
         )
         self._tell(
             events.PartStarted,
@@ -286,45 +329,44 @@ class Upload:
             if job.error is not None:
                 raise job.error
             self._record(job)
+        self._check_pause()
+
+    def _check_pause(self) -> None:
+        if self._is_paused():
+            raise paused(self._session)
+
+    def _note(self, part: UploadedPart) -> None:
+        """Put a part into the session, with what else is known of its bytes."""
+        self._session.record(with_digest(part, self._digests.pop(part.part_number, None)))
 
     def _record(self, job: PartJob) -> None:
         part = job.result
         assert part is not None
-        self._session.record(part)
-        self._acknowledged += part.size
-        if not self._tells:
-            return
-        for number, delay, reason in job.retries:
-            self._tell(
-                events.PartRetried,
-                part_number=part.part_number,
-                attempt=number,
-                delay_seconds=delay,
-                reason=reason,
-            )
-        self._tell(
-            events.PartUploaded,
-            part_number=part.part_number,
-            size=part.size,
-            uploaded_bytes=self._acknowledged,
-            in_flight=self._window.in_flight,
-        )
+        self._note(part)
+        self._keeper.save_soon()
+        self._teller.arrived(job, part, in_flight=self._window.in_flight)
 
     def _complete(self, number: int, size: int) -> UploadResult:
+        if self._standing is not None:
+            self._standing.check_end(number)
         parts = self._session.contiguous_parts(expected=number)
-        stored = complete_upload(
-            session=self._session,
-            sender=self._transport,
-            target=self._target,
-            parts=parts,
-            size=size,
-            check=self._check,
-            policy=self._options.retry,
-        )
+        self._keeper.save(state=State.COMPLETING)
+        how: Any = {
+            "session": self._session,
+            "sender": self._transport,
+            "target": self._target,
+            "policy": self._options.retry,
+        }
+        try:
+            stored = complete_upload(parts=parts, size=size, check=self._check, **how)
+        except UploadMissingError as error:
+            if self._standing is None:
+                raise
+            stored = gone(error=error, **how)  # An earlier run's complete has only now been done.
         etag = stored.etag or checksums.composite_etag(part.etag for part in parts)
         return UploadResult(
             size=size,
-            etag=etag or self._etag_by_head(),
+            etag=etag or etag_there(self._transport, self._target),
             upload_id=self._session.upload_id,
             parts=number,
             part_size_bytes=parts[0].size,
@@ -335,13 +377,10 @@ class Upload:
 
     # -- the failure road, and who hears of it ---------------------------------------------------
 
-    def _close_source(self, intake: Intake, error: BaseException) -> None:
-        try:
-            intake.close()
-        except BaseException as second:
-            note_cleanup_error(error, second, "closing the source failed too")
-
     def _fail(self, error: BaseException) -> None:
+        # What was kept once, on purpose, is kept again.
+        keeps = self._options.on_failure == "keep" or self._standing is not None
+        keeps = keeps or self._keeper.has_saved or isinstance(error, UploadPausedError)
         kept = end_failed_upload(
             error,
             session=self._session,
@@ -350,24 +389,9 @@ class Upload:
             sender=self._transport,
             target=self._target,
             options=self._options,
+            keeps=keeps and not isinstance(error, UploadMissingError),
+            record=self._note,
             may_land_late=self._was_interrupted or isinstance(error, TransportError),
         )
-        if kept is None:
-            return
-        try:
-            self._tell(events.UploadAborted, kept=kept, reason=type(error).__name__)
-        except BaseException as second:
-            note_cleanup_error(error, second, "on_event failed too")
-
-    def _tell(self, event: Any, **values: Any) -> None:
-        if not self._tells:
-            return
-        value = event(
-            container=self._target.bucket,
-            object_name=self._target.key,
-            upload_id=self._session.upload_id,
-            **values,
-        )
-        log.debug("%r", value)
-        if self._options.on_event is not None:
-            self._options.on_event(value)
+        self._keeper.end()
+        self._teller.failed(error, kept=kept)

@@ -22,7 +22,8 @@ class Job(Protocol):
     """What a window runs.
 
     ``cost`` is the memory in bytes that it holds until it has finished, ``size`` what it sends;
-    ``wall_seconds`` and ``cpu_seconds`` say what it took, in whichever threads it ran. The window
+    ``wall_seconds`` and ``cpu_seconds`` say what it took, in whichever threads it ran;
+    ``throttled`` how often the service asked it for fewer requests. The window
     sets ``error`` to what ``run`` raised, and ``is_finished`` when a worker is done with it.
     """
 
@@ -32,6 +33,7 @@ class Job(Protocol):
     is_finished: bool
     wall_seconds: float
     cpu_seconds: float
+    throttled: int
 
     def run(self) -> None:
         """Do the work in a worker's thread."""
@@ -42,6 +44,7 @@ class Level(Protocol):
     """Who says how many parts are worth having in flight (:mod:`.pace`)."""
 
     def note(self, *, wall: float, cpu: float, size: int, in_flight: int) -> None: ...
+    def throttled(self) -> None: ...
     def level(self, ceiling: int) -> int: ...
 
 
@@ -159,6 +162,8 @@ class Window:
         self._pace.note(
             wall=job.wall_seconds, cpu=job.cpu_seconds, size=job.size, in_flight=company
         )
+        if job.throttled:
+            self._pace.throttled()
 
     # -- the end ---------------------------------------------------------------------------------
 

@@ -281,15 +281,18 @@ def test_a_wrong_md5_of_a_part_is_sent_again(container: Container, mock: Mock) -
 
 
 @pytest.mark.parametrize("status", [301, 307])
-def test_a_redirect_is_not_followed_and_names_the_region(
+def test_a_region_is_followed_once_and_named_if_that_was_no_help(
     container: Container, mock: Mock, status: int
 ) -> None:
     body = fixture("error_permanent_redirect.xml")
     headers = {"x-amz-bucket-region": "eu-west-3", "location": "https://elsewhere.example/"}
-    mock.fails = {"CreateMultipartUpload": [(status, body, headers, "")]}
+    mock.fails = {"CreateMultipartUpload": [(status, body, headers, "")] * 2}
     with pytest.raises(LibcloudError, match="eu-west-3"):
         upload(container)
-    assert mock.verbs() == ["CreateMultipartUpload"]
+    # The same host both times, signed for the region: Location is never followed.
+    assert mock.verbs() == ["CreateMultipartUpload"] * 2
+    mock.fails = {}
+    upload(container)
 
 
 # -- inherited methods -----------------------------------------------------------------------------

@@ -58,6 +58,9 @@ class Sender:
         self.left = list(exchanges)
         self.begun: list[S3Request] = []
 
+    def adapt(self, error: Exception) -> bool:
+        return False
+
     def begin(self, request: S3Request) -> Exchange:
         self.begun.append(request)
         return self.left.pop(0)

@@ -261,3 +261,10 @@ def test_only_the_measured_section_of_the_page_is_rewritten(tmp_path: Path) -> N
 def test_broken_markers_are_not_guessed_at() -> None:
     with pytest.raises(ValueError, match="markers"):
         docs.replace_section(f"{docs.END} {docs.BEGIN}", "new")
+
+
+def test_the_contender_ours_gets_what_this_project_depends_on() -> None:
+    from benchmarks.venvs import own_dependencies
+
+    names = {line.split(">")[0] for line in own_dependencies()}
+    assert names == {"apache-libcloud", "requests", "lxml"}

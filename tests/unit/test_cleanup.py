@@ -207,6 +207,7 @@ def test_parts_that_came_back_and_were_not_looked_at_are_kept_too() -> None:
     class Done:
         cost = size = 5
         wall_seconds = cpu_seconds = 0.0
+        throttled = 0
         error = None
         result = UploadedPart(part_number=1, size=5, etag="e")
 

@@ -211,8 +211,9 @@ def test_each_attempt_is_signed_anew(
     class Ticking:
         """The clock of the signing module, one second later at each look."""
 
-        gmtime = staticmethod(lambda: time.gmtime(time.time() + next(ticks)))
+        gmtime = staticmethod(time.gmtime)
         strftime = staticmethod(time.strftime)
+        time = staticmethod(lambda: time.time() + next(ticks))
 
     signing = sys.modules[S3MultipartConnection.signed_headers.__module__]
     running.fake.script("UploadPart", faults.error("InternalError"), part_number=2)

@@ -35,6 +35,7 @@ class Job:
         self.size = 7
         self.error: BaseException | None = None
         self.is_finished = False
+        self.throttled = 0
         self.wall_seconds = 2.0
         self.cpu_seconds = 1.0
         self.raises = raises

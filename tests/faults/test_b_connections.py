@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Catalogue B, 11 to 22: connections that fail, lie, stall and die."""
+
+from __future__ import annotations
+
+import time
+import socket
+import logging
+from typing import Any
+
+import pytest
+import requests
+from libcloud.common.types import LibcloudError
+
+from tests.fake_s3 import FakeLimits, faults
+from tests.unit.small import AT_ONCE, RawServer, chunks, make_plain, make_driver, close_driver
+from tests.faults.outcomes import (
+    DATA,
+    PART,
+    ABORT,
+    PARTS,
+    VERBS,
+    COMPLETE,
+    INITIATE,
+    Tried,
+    Counted,
+    MakeTried,
+    forever,
+)
+from libcloud_s3mpu.protocol import wire
+from libcloud_s3mpu.protocol.retry import NO_RETRIES
+from libcloud_s3mpu.protocol.errors import TransportError, S3MultipartError
+from libcloud_s3mpu.protocol.limits import Limits
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("name", ["nothing listens", "name unknown"])
+def test_f11_no_service_is_a_quick_and_clean_error(
+    name: str, road: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(lambda sock, number: None) as server:
+        pass  # Its port is free again.
+    asked: list[Any] = []
+
+    def unknown(host: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(host)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    if name == "name unknown":
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    driver = make_driver(server)
+    if road == "plain":
+        make_plain(driver)
+    began = time.monotonic()
+    with pytest.raises(TransportError) as caught:
+        driver.upload_object_via_stream(chunks(4), driver_container(driver), "key")
+    assert isinstance(caught.value, (LibcloudError, requests.exceptions.ConnectionError))
+    assert caught.value.upload_id is None and caught.value.cleanup_error is None
+    assert time.monotonic() - began < 5 and len(asked) <= 10
+    close_driver(driver)
+
+
+def driver_container(driver: Any) -> Any:
+    from libcloud.storage.base import Container
+
+    return Container("bucket", {}, driver)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_f12_a_reset_after_the_head_is_tried_again(verb: str, s3: Tried) -> None:
+    s3.fake.script(verb, faults.reset("head"), faults.reset("head"))
+    s3.succeeds()
+
+
+@pytest.mark.parametrize("fault", [faults.reset, faults.close])
+def test_f13_a_body_that_was_cut_is_sent_again_without_the_source(fault: Any, s3: Tried) -> None:
+    s3.fake.script(PART, fault("body", after_bytes=2), part_number=1)
+    s3.fake.script(PART, fault("body", after_bytes=4), part_number=3)
+    source = Counted(PARTS)
+    s3.succeeds(source)
+    assert source.pulled == PARTS and s3.count(PART) == PARTS + 2
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_f14_the_end_instead_of_an_answer_is_tried_again(verb: str, s3: Tried) -> None:
+    s3.fake.script(verb, faults.close("answer"))
+    s3.succeeds()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.reset("answer", applied=True),
+        faults.close("answer", applied=True),
+        faults.close("answer", after_bytes=30, applied=True),
+    ],
+    ids=["reset", "closed", "cut"],
+)
+def test_f15_a_part_whose_answer_was_lost_is_sent_under_the_same_number(
+    fault: Any, s3: Tried
+) -> None:
+    s3.fake.script(PART, fault, part_number=2)
+    s3.succeeds()
+    assert sorted(s3.sent_parts(), key=str) == [1, 2, 2, 3, 4]
+
+
+@pytest.mark.parametrize("after_bytes", [0, 60, -20])
+def test_f16_an_initiate_whose_answer_was_lost_leaves_no_orphan_that_nobody_knows_of(
+    after_bytes: int, s3: Tried, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = faults.close("answer", after_bytes=after_bytes, applied=True)
+    s3.fake.script(INITIATE, fault)
+    with caplog.at_level(logging.WARNING):
+        s3.upload(chunks(PARTS))
+    assert s3.stored() == DATA
+    ours = [each for each in caplog.records if each.name.startswith("libcloud_s3mpu")]
+    assert s3.fake.uploads == {} or any("bucket/key" in each.getMessage() for each in ours)
+
+
+def test_f16_the_upload_of_another_writer_of_the_same_name_is_left_alone(s3: Tried) -> None:
+    with pytest.raises(OSError):
+        s3.upload(Counted(3, OSError()), on_failure="keep")
+    (others,) = s3.fake.uploads
+    s3.fake.script(INITIATE, faults.close("answer", applied=True))
+    s3.upload(chunks(PARTS))
+    assert others in s3.fake.uploads and s3.stored() == DATA
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nServer: x\r\n",
+        b'HTTP/1.1 200 OK\r\nServer: x\r\nETag: "0123456789abcdef',
+        b"HTTP/1.1 200 OK\r\nServer: x\r\nETag: ",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 20",
+    ],
+)
+def test_f17_a_cut_head_is_no_answer(head: bytes, applied: bool, s3: Tried) -> None:
+    s3.fake.script(PART, faults.raw(head, applied=applied), part_number=2)
+    s3.succeeds()
+    assert s3.count(PART, 2) == 2
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_f18_silence_ends_with_the_time_out_and_is_tried_again(
+    verb: str, road: str, make_s3: MakeTried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "COMPLETE_PATIENCE_SECONDS", 0.2)
+    s3 = make_s3(road, timeout_seconds=0.2)
+    s3.fake.script(verb, faults.stall("answer", applied=False))
+    s3.succeeds()
+
+
+def test_f18_complete_is_waited_for_for_minutes() -> None:
+    assert wire.COMPLETE_PATIENCE_SECONDS >= 300
+
+
+def slow(make_s3: MakeTried, road: str) -> Tried:
+    """A service with parts of 24 MiB, several times what the socket's buffers take."""
+    s3 = make_s3(road, limits=FakeLimits(min_part_size=MIB), timeout_seconds=1.0)
+    assert s3.server._listener is not None  # What it accepts inherits the buffer.
+    s3.server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    s3.driver.ex_limits = Limits(min_part_size=MIB, max_parts=20)  # type: ignore[misc]
+    s3.driver.ex_options = type(s3.driver.ex_options)(part_size_bytes=24 * MIB, retry=AT_ONCE)
+    return s3
+
+
+BLOCKS = [bytes([n]) * MIB for n in range(30)]
+
+
+def test_f19_a_server_that_stops_reading_is_left(road: str, make_s3: MakeTried) -> None:
+    s3 = slow(make_s3, road)
+    s3.fake.script(PART, faults.stall("body", after_bytes=1000), part_number=1)
+    s3.succeeds(iter(BLOCKS), b"".join(BLOCKS))
+
+
+def test_f19_a_server_that_reads_slowly_is_waited_for(road: str, make_s3: MakeTried) -> None:
+    s3 = slow(make_s3, road)
+    drip = faults.drip("body", step_bytes=MIB // 2, pause_seconds=0.03)
+    s3.fake.script(PART, drip, part_number=1)
+    s3.succeeds(iter(BLOCKS), b"".join(BLOCKS))
+    assert s3.count(PART, 1) == 1
+
+
+def test_f19_a_part_below_the_least_throughput_is_cut_and_sent_again(lean: Tried) -> None:
+    drip = faults.drip("answer", step_bytes=1, pause_seconds=0.05)
+    lean.fake.script(PART, drip, part_number=2)
+    lean.succeeds(min_throughput_bytes_per_second=1_000_000, stall_seconds=0.3)
+    assert lean.count(PART, 2) == 2
+
+
+def test_f20_an_answer_that_drips_is_read_to_its_end(s3: Tried) -> None:
+    for verb in VERBS:
+        s3.fake.script(verb, faults.drip("answer", step_bytes=8, pause_seconds=0.0005))
+    s3.succeeds()
+    assert s3.count(PART) == PARTS
+
+
+def test_f20_an_answer_that_drips_for_minutes_meets_the_deadline(s3: Tried) -> None:
+    drip = faults.drip("answer", step_bytes=1, pause_seconds=0.05)
+    forever(s3.fake, PART, drip)
+    began = time.monotonic()
+    s3.fails(S3MultipartError, deadline_seconds=1.0)
+    assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("resets", [False, True])
+@pytest.mark.parametrize("announced", [False, True])
+def test_f21_a_dead_kept_connection_is_no_attempt(announced: bool, resets: bool, s3: Tried) -> None:
+    for number in range(1, PARTS):
+        s3.fake.script(PART, faults.hang_up(announced=announced, resets=resets), part_number=number)
+    # libcloud's own way notices most of them, but not one that dies under the request.
+    policy = NO_RETRIES if s3.driver.ex_transport == "lean" else AT_ONCE
+    s3.succeeds(concurrency=1, retry=policy)
+
+
+def test_f21_every_answer_may_say_close(s3: Tried) -> None:
+    forever(s3.fake, "*", faults.hang_up(announced=True))
+    s3.succeeds(retry=NO_RETRIES)
+
+
+def test_f21_connections_that_were_idle_for_long_are_not_used() -> None:
+    from libcloud_s3mpu.transfer.exchange import MAX_IDLE_SECONDS
+
+    assert MAX_IDLE_SECONDS < 20
+
+
+def test_f22_no_request_waits_for_leave_to_go_on(s3: Tried) -> None:
+    forever(s3.fake, "*", faults.no_continue())
+    began = time.monotonic()
+    s3.succeeds()
+    assert time.monotonic() - began < 1
+    assert not any("expect" in record.headers for record in s3.fake.requests)
+    assert s3.count(COMPLETE) == 1 and s3.count(ABORT) == 0
