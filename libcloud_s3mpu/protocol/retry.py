@@ -65,16 +65,17 @@ class RetryPolicy:
 class RetryBudget:
     """Retries that all workers of one upload share: an outage does not multiply the load.
 
-    Each retry takes one, each success gives one back, up to ``size``: single faults on a long
-    upload never run out of it, while twelve parts that all meet an outage share what one would have
-    tried. (botocore's "standard" mode keeps such a quota per client.) Any thread; the deque's
-    append and pop are atomic, and a bound on its length is the cap.
+    Each retry takes one, and a success gives all of them back: faults that let anything through
+    never run out of it, while twelve parts that all meet an outage share what one alone would have
+    tried. (botocore's "standard" mode keeps such a quota per client.) Any thread: the deque's
+    operations are atomic, and a bound on its length is the cap.
     """
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("_full", "_tokens")
 
     def __init__(self, size: int) -> None:
-        self._tokens: deque[None] = deque([None] * size, maxlen=max(size, 1))
+        self._full = (None,) * size
+        self._tokens: deque[None] = deque(self._full, maxlen=max(size, 1))
 
     def take(self) -> bool:
         """Take a retry; False if none is left."""
@@ -84,9 +85,10 @@ class RetryBudget:
             return False
         return True
 
-    def refund(self) -> None:
-        """Give one back after a success."""
-        self._tokens.append(None)
+    def refill(self) -> None:
+        """Something got through: this is no outage."""
+        if len(self._tokens) < len(self._full):
+            self._tokens.extend(self._full)
 
 
 #: One try and no more: what ``retry=NO_RETRIES`` asks for.
@@ -119,7 +121,7 @@ def attempt(
         try:
             result = fn(len(failures) + 1)
             if budget is not None:
-                budget.refund()
+                budget.refill()
             return result
         except S3MultipartError as error:
             # Once for each kind: a service that asks for it again is not to be pleased.

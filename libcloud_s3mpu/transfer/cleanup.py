@@ -7,6 +7,7 @@ wrong here never speaks louder than that: it is attached to it as ``cleanup_erro
 
 from __future__ import annotations
 
+import os
 import time
 import logging
 from functools import partial
@@ -58,6 +59,8 @@ def end_failed_upload(
     :returns: True if its parts were kept, False if they were aborted, None if there is nothing to
         do or it did not work (``error.cleanup_error`` says why).
     """
+    if window.pid != os.getpid():
+        return None  # The child of a fork: the upload, its threads and sockets are its parent's.
     try:
         cut = drain(window, in_flight, session, keeps=keeps, record=record)
         if session.upload_id is None or session.state is not State.OPEN:

@@ -31,6 +31,9 @@ from ..protocol.integrity import BodyCheck
 
 log = logging.getLogger("libcloud_s3mpu.complete")
 
+#: Refusals that the road's own rules make impossible: what was sent is worth seeing then.
+_OUR_BUGS = ("EntityTooSmall", "InvalidPart", "InvalidPartOrder")
+
 
 def complete_upload(
     *,
@@ -77,6 +80,9 @@ def complete_upload(
         stored = retried(once, policy=policy, sender=sender)
     except S3MultipartError as error:
         if not doubts:
+            if error.s3_code in _OUR_BUGS:
+                table = [(part.part_number, part.size, part.etag) for part in parts]
+                log.error("%s was refused with %s; its parts: %r", session, error.s3_code, table)
             session.move(Event.COMPLETE_REFUSED)
             raise
         stored = _asked(session, sender, target, expected=expected, size=size, error=error)

@@ -156,14 +156,14 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         return headers
 
     def set_clock(self, server_date: str | None) -> bool:
-        """Sign by the service's clock from now on; False if its ``Date`` says nothing new."""
+        """Sign by the service's clock from now on; False if its ``Date`` is none.
+
+        True also if another thread has set it meanwhile: the request was signed before that.
+        """
         try:
-            offset = parsedate_to_datetime(server_date or "").timestamp() - time.time()
+            self.clock_offset = parsedate_to_datetime(server_date or "").timestamp() - time.time()
         except (TypeError, ValueError):
             return False
-        if abs(offset - self.clock_offset) < 1.0:
-            return False
-        self.clock_offset = offset
         return True
 
     def exact_signer(self) -> Signer:

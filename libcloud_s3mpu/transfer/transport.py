@@ -264,8 +264,10 @@ class Transport:
     def _follow(self, region: str | None) -> bool:
         """Sign for another region; a custom endpoint stays where it is, whatever an answer says."""
         connection = self._connection
-        if region is None or region == connection.driver.region_name:
+        if region is None:
             return False
+        if region == connection.driver.region_name:
+            return True  # Another thread has followed it meanwhile.
         endpoint = connection.endpoint
         if endpoint.host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
             if not is_region(region):

@@ -46,8 +46,8 @@ __all__ = ["Upload", "UploadResult"]
 log = logging.getLogger("libcloud_s3mpu.upload")
 
 #: Retries that the parts of one upload share while none succeeds: an outage that meets 12 parts in
-#: flight costs at most 12 + 20 requests, whatever one part alone may try.
-SHARED_RETRIES = 20
+#: flight costs at most 12 + 28 requests, whatever one part alone may try.
+SHARED_RETRIES = 28
 
 
 class RoadSender(Sender, Protocol):

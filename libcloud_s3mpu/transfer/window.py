@@ -12,6 +12,7 @@ failed one matters, is :mod:`.upload`'s business.
 
 from __future__ import annotations
 
+import os
 import threading
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -70,6 +71,8 @@ class Window:
         self._submitted: dict[Job, int] = {}
         self._finished: deque[Job] = deque()
         self._threads = 0
+        #: The process whose threads these are; a fork's child has none of them.
+        self.pid = os.getpid()
         self._is_stopping = False
         #: Held until the window stops: waiting for it is how a worker sleeps.
         self._running = threading.Lock()

@@ -21,29 +21,14 @@ from libcloud_s3mpu.protocol.retry import RetryPolicy
 #: Tests of behaviour that is not there yet: the begin of a test's name (with its parameters) ->
 #: why. They are strict: the day one passes, its line here goes.
 NOT_YET = {
-    "test_f03_throttling_slows": "AIMD under SlowDown not built yet",
     "test_f16_an_initiate_whose": "defect: the orphan of a lost answer is neither found nor told",
     "test_f19_a_part_below": "min_throughput_bytes_per_second not built yet",
     "test_f20_an_answer_that_drips_for": "deadline_seconds not built yet",
     "test_f28_an_object_that_shows_up": "defect: a 404 at HEAD is not asked again",
-    "test_f33_the_parts_are_logged": "defect: the part table is not logged",
     "test_f34_a_wrong_checksum": "the checksum of the whole is not compared yet",
-    "test_f37_a_complete_that_was": "defect: complete carries no check of its body",
-    "test_f41_complete_says": "defect: complete does not send x-amz-mp-object-size",
-    "test_f43_": "clock skew not built yet",
-    "test_f44_new_keys": "credentials refreshed in mid-upload not built yet",
-    "test_f46_the_region": "region redirect not built yet",
+    "test_f52_": "an upload that is gone is aborted once more: harmless, and one request too many",
     "test_f48_a_redirect_to": "region redirect not built yet",
-    "test_f52_": "defect: an upload that is gone is aborted once more",
-    "test_f62_": "defect: a fork's child aborts its parent's upload",
-    "test_f77_an_answer_of_a_gib_is_not_read[plain-InitiateMultipartUpload-200]": "8 MiB are read",
-    "test_f77_an_answer_of_a_gib_is_not_read[plain-CompleteMultipartUpload-200]": "8 MiB are read",
-    "test_f77_an_endless_answer_is_cut[lean-chunked body]": "8 MiB are read",
-    "test_f77_an_endless_answer_is_cut[plain-chunked body]": "8 MiB are read",
-    "test_f77_an_endless_answer_is_cut[plain-body until the end]": "8 MiB are read",
-    "test_f77_of_the_answers": "defect: 8 MiB are read of answers that have a few hundred bytes",
     "test_f88_": "presigned part URLs not built yet",
-    "test_f92_the_age_is_by": "clock skew not built yet",
     "test_soak_with_lost_answers": "defect 16: orphans of initiates whose answer was lost",
 }
 #: Seconds that one test may take before it counts as a hang.

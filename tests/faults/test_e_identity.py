@@ -7,6 +7,7 @@ import socket
 from typing import Any
 from pathlib import Path
 from datetime import datetime, timezone, timedelta
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from libcloud.common.types import InvalidCredsError
@@ -14,7 +15,17 @@ from libcloud.storage.types import ContainerDoesNotExistError
 
 from tests.fake_s3 import ACCESS_KEY, SECRET_KEY, faults
 from tests.unit.small import RawServer, chunks, read_request
-from tests.faults.outcomes import PART, ABORT, PARTS, VERBS, COMPLETE, INITIATE, Tried, MakeTried
+from tests.faults.outcomes import (
+    DATA,
+    PART,
+    ABORT,
+    PARTS,
+    VERBS,
+    COMPLETE,
+    INITIATE,
+    Tried,
+    MakeTried,
+)
 from libcloud_s3mpu.protocol.errors import (
     S3MultipartError,
     WrongRegionError,
@@ -49,7 +60,25 @@ def test_f43_a_clock_that_jumps_in_the_middle_is_followed(s3: Tried) -> None:
         s3.fake.clock = lambda: datetime.now(timezone.utc) + HOUR
         yield from list(chunks(PARTS))[3:]
 
-    s3.succeeds(source())
+    s3.succeeds(source(), concurrency=1)
+
+
+def all_at_once(s3: Tried) -> None:
+    """Eight uploads on one driver, whose first requests are all signed before any is answered."""
+    gate = s3.server.hold_parts(until=8, operation=INITIATE)
+
+    def one(number: int) -> None:
+        s3.upload(chunks(PARTS), key=f"key-{number}")
+        assert s3.stored(f"key-{number}") == DATA
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(8)))
+    assert not gate.timed_out and s3.fake.uploads == {}
+
+
+def test_f43_requests_that_were_under_way_when_the_clock_was_set_are_sent_again(s3: Tried) -> None:
+    s3.fake.clock = lambda: datetime.now(timezone.utc) + HOUR
+    all_at_once(s3)
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
@@ -110,6 +139,12 @@ def test_f46_the_region_that_the_service_names_is_signed_for(road: str, make_s3:
     assert [record.status for record in s3.fake.requests].count(400) == 1
     s3.succeeds(key="other")
     assert [record.status for record in s3.fake.requests].count(400) == 1
+
+
+def test_f46_requests_that_were_under_way_when_the_region_was_learned_are_sent_again(
+    road: str, make_s3: MakeTried
+) -> None:
+    all_at_once(make_s3(road, region=ELSEWHERE))
 
 
 def test_f46_a_301_with_the_buckets_region_is_followed_once(s3: Tried) -> None:

@@ -151,10 +151,7 @@ FAULTS = {
 SHOWN_BY_RESPONSE = pytest.mark.xfail(
     strict=False, reason="messages.S3Response and http._error_of show an answer's body"
 )
-NAMES = [
-    pytest.param(name, marks=SHOWN_BY_RESPONSE) if name in ("echo", "redirect") else name
-    for name in FAULTS
-]
+NAMES = [name for name in FAULTS]
 
 
 def test_the_search_finds_what_it_should() -> None:
