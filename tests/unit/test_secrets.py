@@ -151,7 +151,7 @@ FAULTS = {
 SHOWN_BY_RESPONSE = pytest.mark.xfail(
     strict=False, reason="messages.S3Response and http._error_of show an answer's body"
 )
-NAMES = [name for name in FAULTS]
+NAMES = list(FAULTS)
 
 
 def test_the_search_finds_what_it_should() -> None:
