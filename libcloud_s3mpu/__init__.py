@@ -45,7 +45,16 @@ from .protocol.events import (
 )
 from .protocol.limits import R2_LIMITS, S3_LIMITS, SCALEWAY_LIMITS, Limits
 from .protocol.options import UploadOptions
-from .protocol.session import UploadedPart
+from .protocol.session import (
+    UploadedPart,
+    UploadSession,
+    SessionBusyError,
+    UploadPausedError,
+    SessionFormatError,
+)
+from .protocol.signing import Credentials
+from .transfer.journal import FileJournal, MemoryJournal
+from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
 
 __all__ = [
     "NO_RETRIES",
@@ -85,10 +94,20 @@ __all__ = [
     "UploadCompleted",
     "UploadEvent",
     "UploadMissingError",
+    "UploadSession",
+    "SessionBusyError",
+    "UploadPausedError",
+    "SessionFormatError",
+    "Credentials",
+    "FileJournal",
+    "MemoryJournal",
+    "CredentialsError",
+    "ExpiringCredentials",
     "UploadOptions",
     "UploadedPart",
     "WrongRegionError",
     "__version__",
+    "botocore_credentials",
     "register",
     "unregister",
 ]
