@@ -12,6 +12,7 @@
         ├ InvalidRequestError                refused before it was sent             (ValueError)
         ├ SessionStateError                  a move that the session's table does not have
         ├ TransportError                     no whole answer came
+        │  └ DeadlineExceededError           the upload's deadline has passed       (TimeoutError)
         ├ MalformedAnswerError               an answer came that makes no sense
         ├ RetriesExhaustedError              the last of several attempts failed too
         ├ CompletionUnknownError             nobody can tell whether complete took effect
@@ -143,6 +144,16 @@ class TransportError(S3MultipartError):
     retryable = True
     #: A kept-alive connection turned out dead before any of the answer: that was no attempt.
     is_stale = False
+
+
+class DeadlineExceededError(TransportError, TimeoutError):
+    """The upload was not done within its ``deadline_seconds``.
+
+    ``attempts`` keeps the failures of the request that it ended, oldest first.
+    """
+
+    retryable = False
+    attempts: Sequence[S3MultipartError] = ()
 
 
 class MalformedAnswerError(S3MultipartError):

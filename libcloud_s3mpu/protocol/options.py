@@ -48,6 +48,14 @@ class UploadOptions:
     :param if_none_match: ``"*"`` creates the object only where none has that name.
     :param if_match: an ETag; replaces the object only while it has that one.
     :param retry: the :class:`~libcloud_s3mpu.protocol.retry.RetryPolicy` of every request.
+    :param deadline_seconds: the whole upload must be done within this, from the call on; then it
+        ends with :class:`~libcloud_s3mpu.protocol.errors.DeadlineExceededError` as any failed one
+        does. A source that blocks is not interrupted: it is looked at when it yields.
+    :param min_throughput_bytes_per_second: an attempt (of a part, or of the single ``PUT``) that
+        moves less for ``stall_seconds`` is cut and tried again on a fresh connection. None leaves
+        it to the connection's time-out, which is without any progress. libcloud's plain way cannot
+        be cut; there its own time-out holds.
+    :param stall_seconds: see above.
     :param spool_directory: where parts too large for memory wait; None is the system's temporary
         folder.
     :param journal: where the session is kept, so that a later run can go on
@@ -68,6 +76,9 @@ class UploadOptions:
     if_none_match: str | None = None
     if_match: str | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    deadline_seconds: float | None = None
+    min_throughput_bytes_per_second: float | None = None
+    stall_seconds: float = 30.0
     spool_directory: str | None = None
     journal: Journal | None = None
     on_event: Callable[[Any], None] | None = None
@@ -77,6 +88,8 @@ class UploadOptions:
             _check_integer(name, getattr(self, name), at_least=1)
         for name in ("size_bytes", "size_hint_bytes"):
             _check_integer(name, getattr(self, name), at_least=0)
+        for name in ("deadline_seconds", "min_throughput_bytes_per_second", "stall_seconds"):
+            _check_positive(name, getattr(self, name))
         if self.memory_budget_bytes is None:
             raise ValueError("memory_budget_bytes must be a number of bytes, not None")
         if self.checksum not in (None, "auto", *ALGORITHMS):
@@ -110,3 +123,12 @@ def _check_integer(name: str, value: Any, *, at_least: int) -> None:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, not {value}")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if value is None and name != "stall_seconds":
+        return
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be above 0 and finite, not {value}")

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from collections.abc import Callable
 
-from .errors import S3MultipartError, RetriesExhaustedError
+from .errors import S3MultipartError, DeadlineExceededError, RetriesExhaustedError
 
 T = TypeVar("T")
 
@@ -129,6 +129,8 @@ def attempt(
                 adapted.add(type(error))
                 continue
             if not error.retryable:
+                if isinstance(error, DeadlineExceededError):
+                    error.attempts = tuple(failures)
                 raise
             failures.append(error)
             wait = policy.delay_before(attempt=len(failures), error=error, random=random())

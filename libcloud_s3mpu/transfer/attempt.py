@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import random
 import logging
-from typing import TypeVar, Protocol
+from typing import TypeVar, Protocol, cast
 from collections.abc import Callable
 
 from ..protocol import wire
@@ -72,16 +72,20 @@ def retried(
     fn: Callable[[int], T],
     *,
     policy: RetryPolicy,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
     on_retry: Callable[[int, S3MultipartError, float], None] | None = None,
     sender: Sender | None = None,
     budget: RetryBudget | None = None,
 ) -> T:
     """Run ``fn(attempt)`` under ``policy``, with the real clock and random source.
 
+    :param sleep: the sender's own unless given, which knows the upload's deadline if it has one.
     :param sender: may mend what an error names: another region, the clock, keys that ran out.
     :param budget: retries shared with the other parts of an upload.
     """
+
+    if sleep is None:
+        sleep = cast("Callable[[float], None]", getattr(sender, "sleep", time.sleep))
 
     def noted(number: int, error: S3MultipartError, delay: float) -> None:
         log.info("attempt %d failed, next in %.2f s: %s", number, delay, error.value)

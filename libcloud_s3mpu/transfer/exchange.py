@@ -18,67 +18,34 @@ from itertools import islice
 from http.client import HTTPResponse, HTTPException, IncompleteRead
 from collections.abc import Callable, Iterator
 
+from .sockets import Channel, AnswerSide, wait_for, unacknowledged
 from ..protocol.xml import MAX_ERROR_BYTES
+from ..protocol.watch import Meter, Watch
 from ..protocol.messages import S3Request, S3Response, is_head_cut
 
 #: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
 IOV = 256
-#: An idle connection older than this is not used again: S3 closes them after 5 to 20 s.
-MAX_IDLE_SECONDS = 8.0
 
 
 class ExchangeFailed(Exception):
     """No whole answer came; ``__cause__`` says why.
 
-    ``is_stale`` is True when a kept-alive connection turned out dead before any of the answer.
+    ``is_stale`` is True when a kept-alive connection turned out dead before any of the answer,
+    ``is_deadline`` when the whole upload's time was up.
     """
 
-    def __init__(self, reason: str, *, is_stale: bool = False, is_timeout: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        is_stale: bool = False,
+        is_timeout: bool = False,
+        is_deadline: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.is_stale = is_stale
         self.is_timeout = is_timeout
-
-
-class Channel:
-    """A connected socket and whether it was used before; owned by one exchange at a time."""
-
-    __slots__ = ("connection", "socket", "is_tls", "is_reused", "idle_since")
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.socket = connection.sock
-        self.is_tls = isinstance(self.socket, ssl.SSLSocket)
-        self.is_reused = False
-        self.idle_since = 0.0
-
-    def is_usable(self) -> bool:
-        """Tell whether an idle channel may carry another request: young, and nothing came in."""
-        if time.monotonic() - self.idle_since > MAX_IDLE_SECONDS:
-            return False
-        if not _wait(self.socket, select.POLLIN, 0.0):
-            return True
-        if not self.is_tls:
-            return False  # The service closed it, or sent what nobody asked for.
-        try:
-            self.socket.setblocking(False)
-            self.socket.recv(1)
-        except ssl.SSLWantReadError:
-            return True  # Only session tickets of TLS 1.3.
-        except OSError:
-            return False
-        return False
-
-    def close(self) -> None:
-        """Drop the connection."""
-        self.connection.close()
-
-
-def _wait(sock: Any, event: int, timeout: float | None) -> int:
-    """Wait for ``event`` (or an error) on ``sock``; 0 if ``timeout`` seconds passed."""
-    poller = select.poll()
-    poller.register(sock, event)
-    ready = poller.poll(None if timeout is None else timeout * 1000.0)
-    return ready[0][1] if ready else 0
+        self.is_deadline = is_deadline
 
 
 class Exchange:
@@ -88,7 +55,9 @@ class Exchange:
 
     :param channel: a connected channel; taken over, and handed to ``give_back`` or closed.
     :param head: request line and headers, encoded.
-    :param timeout: the longest wait without any progress, in seconds; None waits for ever.
+    :param timeout: the longest wait without any progress, in seconds; None waits for ever. Once an
+        answer has begun it is also the time for all of it, but for one that has a patience.
+    :param watch: the upload's deadline and floor, if it has any.
     """
 
     __slots__ = (
@@ -99,11 +68,13 @@ class Exchange:
         "_is_cut",
         "_iov",
         "_is_sent",
+        "_meter",
         "_request",
         "_rest",
         "_timeout",
         "sent_bytes",
         "waited",
+        "watch",
     )
 
     def __init__(
@@ -114,7 +85,10 @@ class Exchange:
         request: S3Request,
         timeout: float | None,
         give_back: Callable[[Channel], None],
+        watch: Watch | None = None,
     ) -> None:
+        self.watch = watch
+        self._meter = None if watch is None else Meter(watch, request)
         self._channel = channel
         self._give_back = give_back
         self._request = request
@@ -190,7 +164,7 @@ class Exchange:
                     break
         except (BrokenPipeError, ConnectionResetError):
             # The service may have answered and closed before it had read all: look for that first.
-            if not self.sent_bytes or not _wait(self._channel.socket, select.POLLIN, 0.0):
+            if not self.sent_bytes or not wait_for(self._channel.socket, select.POLLIN, 0.0):
                 raise
             self._got_early = True
         self._is_sent = True
@@ -246,9 +220,20 @@ class Exchange:
     def _timed_wait(self, events: int, timeout: float | None) -> int:
         began = time.monotonic()
         try:
-            return _wait(self._channel.socket, events, timeout)
+            if self._meter is None:
+                return wait_for(self._channel.socket, events, timeout)
+            return self._metered_wait(self._meter, events, timeout)
         finally:
             self.waited += time.monotonic() - began
+
+    def _metered_wait(self, meter: Meter, events: int, timeout: float | None) -> int:
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            ready = wait_for(self._channel.socket, events, meter.seconds(left))
+            meter.check(self.sent_bytes - unacknowledged(self._channel.socket))
+            if ready or (until is not None and time.monotonic() >= until):
+                return ready
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -267,11 +252,7 @@ class Exchange:
 
     def _receive(self) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
-        wait = self._timeout
-        if self._request.patience_seconds is not None and wait is not None:
-            wait = max(wait, self._request.patience_seconds)
-        self._channel.socket.settimeout(wait)
-        answer = HTTPResponse(self._channel.socket, method=self._request.method)
+        answer = HTTPResponse(self._answer_side(), method=self._request.method)  # type: ignore[arg-type]
         try:
             answer.begin()
             self._has_answer = True
@@ -296,12 +277,27 @@ class Exchange:
             raise ValueError(f"the answer is longer than {limit} bytes")
         return S3Response(status=status, headers=headers, body=body)
 
+    def _answer_side(self) -> AnswerSide:
+        """Give the socket for reading, with the times that this answer has."""
+        wait = self._timeout
+        patience = self._request.patience_seconds
+        bounds = [] if wait is None or patience is not None else [wait]
+        if patience is not None and wait is not None:
+            wait = max(wait, patience)
+        if self._meter is not None:
+            bounds += [b for b in [self._meter.seconds(None)] if b is not None]
+        until = time.monotonic() + min(bounds) if bounds else None
+        return AnswerSide(self._channel.socket, wait, until)
+
     def _failure(self, error: BaseException) -> ExchangeFailed:
         is_timeout = isinstance(error, TimeoutError)
+        is_deadline = is_timeout and self.watch is not None and self.watch.is_over
         is_stale = (
             self._channel.is_reused
             and not (is_timeout or self._has_answer or self._is_cut)
             and isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError))
         )
         text = str(error) or type(error).__name__
-        return ExchangeFailed(text, is_stale=is_stale, is_timeout=is_timeout)
+        return ExchangeFailed(
+            text, is_stale=is_stale, is_timeout=is_timeout, is_deadline=is_deadline
+        )

@@ -7,6 +7,7 @@ Called by the road (:mod:`.upload`) in the calling thread. What an event holds i
 
 from __future__ import annotations
 
+import time
 import logging
 from typing import Any
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from collections.abc import Callable
 
 from .attempt import PartJob
 from .cleanup import note_cleanup_error
-from ..protocol import events
+from ..protocol import wire, events
 from ..protocol.session import UploadedPart, UploadSession
 
 log = logging.getLogger("libcloud_s3mpu.upload")
@@ -40,6 +41,29 @@ class UploadResult:
     checksum: str | None
     version_id: str | None
     seconds: float
+
+
+def uploaded(
+    stored: wire.StoredObject,
+    *,
+    size: int,
+    etag: str,
+    part_size: int,
+    began: float,
+    upload_id: str | None = None,
+    parts: int = 1,
+) -> UploadResult:
+    """Make the result of what was confirmed; ``began`` is on :func:`time.monotonic`."""
+    return UploadResult(
+        size=size,
+        etag=etag,
+        upload_id=upload_id,
+        parts=parts,
+        part_size_bytes=part_size,
+        checksum=stored.checksum,
+        version_id=stored.version_id,
+        seconds=time.monotonic() - began,
+    )
 
 
 class Teller:

@@ -15,7 +15,7 @@ from ..protocol.retry import RetryPolicy
 from ..protocol.errors import MalformedAnswerError
 from ..protocol.listing import UploadPage, PendingUpload, list_uploads_result, list_uploads_request
 from ..protocol.session import UploadedPart
-from ..protocol.messages import Bytes, S3Response
+from ..protocol.messages import Body, Bytes, S3Response
 from ..protocol.integrity import BodyCheck, digests_of
 
 
@@ -62,6 +62,19 @@ def upload_part(
     )
     return retried(
         lambda _: wire.upload_part_result(request, sender.call(request), digests),
+        policy=policy,
+        sender=sender,
+    )
+
+
+def put_whole(
+    sender: Sender, target: wire.Target, body: Body, *, check: BodyCheck, policy: RetryPolicy
+) -> wire.StoredObject:
+    """Send the single ``PUT`` of a whole object; the body stays the caller's."""
+    digests = digests_of(body, check)
+    request = wire.put_request(target, body, digests)
+    return retried(
+        lambda _: wire.put_result(request, sender.call(request), digests),
         policy=policy,
         sender=sender,
     )

@@ -27,8 +27,10 @@ from requests.adapters import HTTPAdapter
 from libcloud.utils.retry import Retry
 
 from .http import ExactAdapter, transport_error
-from .exchange import Channel, Exchange, ExchangeFailed
+from .sockets import Channel
+from .exchange import Exchange, ExchangeFailed
 from .connection import S3MultipartConnection
+from ..protocol.watch import Watch
 from ..protocol.errors import (
     ClockSkewError,
     TransportError,
@@ -38,7 +40,7 @@ from ..protocol.errors import (
 )
 from ..protocol.signing import UNSIGNED_PAYLOAD
 from ..protocol.endpoint import aws_host, is_region, encode_query
-from ..protocol.messages import S3Request, S3Response
+from ..protocol.messages import S3Request, S3Response, context_of
 from ..protocol.checksums import EMPTY_SHA256
 
 log = logging.getLogger("libcloud_s3mpu.transport")
@@ -69,6 +71,7 @@ class PlainExchange:
     """An exchange on libcloud's way: all at once, whatever the patience."""
 
     waited = 0.0
+    watch = None
 
     def __init__(self, connection: S3MultipartConnection, request: S3Request) -> None:
         self._connection = connection
@@ -189,6 +192,8 @@ class Transport:
         try:
             return exchange.advance(patience)  # type: ignore[no-any-return]
         except ExchangeFailed as failure:
+            if failure.is_deadline:
+                raise exchange.watch.error(**context_of(request)) from failure
             error = transport_error(request, failure)
             error.is_stale = failure.is_stale and request.is_repeatable
             raise error from failure
@@ -207,15 +212,18 @@ class Transport:
             except TransportError as error:
                 if not error.is_stale:
                     raise
-                exchange = self.begin(request, is_fresh=True)
+                exchange = self.begin(request, is_fresh=True, watch=exchange.watch)
                 continue
             assert response is not None  # Without a patience it is the answer or an exception.
             return response
 
-    def begin(self, request: S3Request, *, is_fresh: bool = False) -> Any:
+    def begin(
+        self, request: S3Request, *, is_fresh: bool = False, watch: Watch | None = None
+    ) -> Any:
         """Begin an exchange, connecting if no idle connection is left.
 
         :param is_fresh: use no kept-alive connection.
+        :param watch: what the upload's exchanges are held to; libcloud's own way cannot be.
         :raises TransportError: if no connection could be made.
         """
         if self.kind == "plain":
@@ -226,7 +234,7 @@ class Transport:
         channel = None if is_fresh else self._take_idle(host)
         if channel is None:
             try:
-                channel = self._connect(host)
+                channel = self._connect(host, watch)
             except Exception as error:
                 raise transport_error(request, error) from error
         try:
@@ -240,6 +248,7 @@ class Transport:
             request=request,
             timeout=self._connection.connection.session.timeout,
             give_back=lambda used: self._give_back(host, used, settings),
+            watch=watch,
         )
 
     def has_idle(self, bucket: str) -> bool:
@@ -304,10 +313,13 @@ class Transport:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
-    def _connect(self, host: str) -> Channel:
+    def _connect(self, host: str, watch: Watch | None) -> Channel:
         pool = self._pool(host)
         connection = pool._new_conn()
         timeout = self._connection.connection.session.timeout
+        if watch is not None and watch.left is not None:
+            left = max(0.001, watch.left or 0.0)  # Zero would mean: do not block.
+            timeout = left if timeout is None else min(timeout, left)
         connection.timeout = timeout
         connection.connect()
         return Channel(connection)

@@ -25,21 +25,24 @@ from collections.abc import Callable
 from .pace import Pace, Patience
 from .intake import Intake
 from .resume import Standing, gone, paused, etag_there, with_digest, resumed_check
+from .single import put_whole
 from .window import Window
 from .attempt import Sender, PartJob, retried, call_settled
 from .cleanup import close_source, end_failed_upload
 from .journal import Keeper
-from .outcome import Teller, UploadResult
+from .outcome import Teller, UploadResult, uploaded
+from .watched import Watched
 from .complete import complete_upload
 from ..protocol import wire, events, checksums
 from ..protocol.retry import RetryBudget
+from ..protocol.watch import Watch
 from ..protocol.errors import TransportError, UploadMissingError
 from ..protocol.limits import Limits
 from ..protocol.headers import is_opaque_etag
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from ..protocol.session import State, UploadedPart, UploadSession, UploadPausedError
 from ..protocol.messages import S3Request, S3Response
-from ..protocol.integrity import BodyDigests, body_check, digests_of
+from ..protocol.integrity import BodyDigests, body_check
 
 __all__ = ["Upload", "UploadResult"]
 
@@ -57,6 +60,7 @@ class RoadSender(Sender, Protocol):
     def kind(self) -> str: ...
     @property
     def is_known_class(self) -> bool: ...
+    def begin(self, request: S3Request, *, watch: Watch | None = None) -> Any: ...
     def has_idle(self, bucket: str) -> bool: ...
 
 
@@ -78,6 +82,8 @@ class Upload:
         is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._transport = transport
+        self._watch = Watch.of(options, time.monotonic)
+        self._sender: Any = Watched(transport, self._watch) if self._watch else transport
         self._limits = limits
         self._options = options
         self._target = target
@@ -117,7 +123,7 @@ class Upload:
         """
         intake = self._open(source)
         try:
-            self._check_pause()
+            self._check_stop()
             if self._standing is not None:
                 result = self._multipart(intake, None, ahead=self._open(source))
             elif intake.is_full(first := intake.take(1), 1) and intake.has_more():
@@ -146,31 +152,21 @@ class Upload:
     def _single(self, intake: Intake, body: Any) -> UploadResult:
         try:
             intake.check_end()
-            digests = digests_of(body, self._check)
-            request = wire.put_request(self._target, body, digests)
-            stored = retried(
-                lambda _: wire.put_result(request, self._transport.call(request), digests),
-                policy=self._options.retry,
-                sender=self._transport,
-            )
+            policy = self._options.retry
+            stored = put_whole(self._sender, self._target, body, check=self._check, policy=policy)
         finally:
             body.release()
-        return UploadResult(
-            size=body.size,
-            etag=stored.etag or etag_there(self._transport, self._target),
-            upload_id=None,
-            parts=1,
-            part_size_bytes=body.size,
-            checksum=digests.checksum,
-            version_id=stored.version_id,
-            seconds=time.monotonic() - self._began,
-        )
+        etag = stored.etag or etag_there(self._transport, self._target)
+        return uploaded(stored, size=body.size, etag=etag, part_size=body.size, began=self._began)
 
     # -- a large one: the road -------------------------------------------------------------------
 
     def _multipart(self, intake: Intake, body: Any, ahead: Intake | None = None) -> UploadResult:
         self._window = Window(
-            budget_bytes=self._options.memory_budget_bytes, ceiling=self._ceiling, pace=Pace()
+            budget_bytes=self._options.memory_budget_bytes,
+            ceiling=self._ceiling,
+            pace=Pace(),
+            deadline=self._watch.deadline if self._watch else None,
         )
         try:
             self._window.reserve(intake.cost(1))
@@ -217,10 +213,10 @@ class Upload:
             self._keeper.begin()
 
         retried(
-            lambda _: begun(call_settled(self._transport, request, begun)),
+            lambda _: begun(call_settled(self._sender, request, begun)),
             policy=self._options.retry,
             sleep=self._window.sleep,
-            sender=self._transport,
+            sender=self._sender,
         )
 
     def _stands(self, number: int, body: Any, *, cost: int) -> bool:
@@ -264,7 +260,7 @@ class Upload:
             )
 
         job = PartJob(
-            sender=self._transport,
+            sender=self._sender,
             make_request=make_request,
             body=body,
             check=self._check,
@@ -329,11 +325,18 @@ class Upload:
             if job.error is not None:
                 raise job.error
             self._record(job)
-        self._check_pause()
+        self._check_stop()
 
-    def _check_pause(self) -> None:
+    def _check_stop(self) -> None:
         if self._is_paused():
             raise paused(self._session)
+        if self._watch is not None and self._watch.is_over:
+            session = self._session
+            raise self._watch.error(
+                container=session.container,
+                object_name=session.object_name,
+                upload_id=session.upload_id,
+            )
 
     def _note(self, part: UploadedPart) -> None:
         """Put a part into the session, with what else is known of its bytes."""
@@ -349,11 +352,12 @@ class Upload:
     def _complete(self, number: int, size: int) -> UploadResult:
         if self._standing is not None:
             self._standing.check_end(number)
+        self._check_stop()
         parts = self._session.contiguous_parts(expected=number)
         self._keeper.save(state=State.COMPLETING)
         how: Any = {
             "session": self._session,
-            "sender": self._transport,
+            "sender": self._sender,
             "target": self._target,
             "policy": self._options.retry,
         }
@@ -364,15 +368,14 @@ class Upload:
                 raise
             stored = gone(error=error, **how)  # An earlier run's complete has only now been done.
         etag = stored.etag or checksums.composite_etag(part.etag for part in parts)
-        return UploadResult(
+        return uploaded(
+            stored,
             size=size,
             etag=etag or etag_there(self._transport, self._target),
             upload_id=self._session.upload_id,
             parts=number,
-            part_size_bytes=parts[0].size,
-            checksum=stored.checksum,
-            version_id=stored.version_id,
-            seconds=time.monotonic() - self._began,
+            part_size=parts[0].size,
+            began=self._began,
         )
 
     # -- the failure road, and who hears of it ---------------------------------------------------

@@ -13,6 +13,7 @@ failed one matters, is :mod:`.upload`'s business.
 from __future__ import annotations
 
 import os
+import time
 import threading
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -55,11 +56,19 @@ class Window:
     :param budget_bytes: bound on the memory of the parts that were reserved and not yet finished.
     :param ceiling: most parts in flight.
     :param pace: asked how many of them are worth having.
+    :param deadline: no wait is longer than until then (:func:`time.monotonic`).
     """
 
     def __init__(
-        self, *, budget_bytes: int, ceiling: int, pace: Level, name: str = "s3mpu"
+        self,
+        *,
+        budget_bytes: int,
+        ceiling: int,
+        pace: Level,
+        deadline: float | None = None,
+        name: str = "s3mpu",
     ) -> None:
+        self._deadline = deadline
         self._budget = budget_bytes
         self._ceiling = ceiling
         self._pace = pace
@@ -87,16 +96,26 @@ class Window:
         """Wait until ``cost`` bytes fit, and take them: permission before bytes are pulled.
 
         Gives False, and takes nothing, as soon as a job has finished that was not collected yet:
-        the caller looks at it first, so that a failure ends the upload before more is read. One
-        part always fits when nothing is in flight.
+        the caller looks at it first, so that a failure ends the upload before more is read; also
+        when the deadline has come. One part always fits when nothing is in flight.
         """
         self._pick_up()
         while not self._finished:
             if self._fits(cost):
                 self._reserved += cost
                 return True
-            self._take_in(self._done.get())
+            try:
+                self._take_in(self._done.get(timeout=self._bounded(None)))
+            except Empty:
+                return False
         return False
+
+    def _bounded(self, seconds: float | None) -> float | None:
+        """Give how long a wait may be that would be ``seconds`` long, or without end."""
+        if self._deadline is None:
+            return seconds
+        left = max(0.0, self._deadline - time.monotonic())
+        return left if seconds is None else min(seconds, left)
 
     def _fits(self, cost: int) -> bool:
         in_flight = self.in_flight
@@ -136,12 +155,16 @@ class Window:
         return jobs
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until a job has finished or none is in flight; False after ``timeout`` seconds."""
+        """Wait until a job has finished or none is in flight; False after ``timeout`` seconds.
+
+        Without a time-out it waits until the deadline.
+        """
         self._pick_up()
         if self._finished or not self.in_flight:
             return True
         try:
-            self._take_in(self._done.get(timeout=timeout))
+            bound = self._bounded(None) if timeout is None else timeout
+            self._take_in(self._done.get(timeout=bound))
         except Empty:
             # An interrupt may have lost one between the queue and us: its own word counts too.
             for job in [job for job in self._submitted if job.is_finished]:
@@ -177,7 +200,7 @@ class Window:
 
     def sleep(self, seconds: float) -> None:
         """Wait between two attempts, in whichever thread; ends at once when the window stops."""
-        if self._running.acquire(timeout=seconds):
+        if self._running.acquire(timeout=self._bounded(seconds) or 0.0):
             self._running.release()
 
     def cancel(self) -> None:

@@ -22,8 +22,6 @@ from libcloud_s3mpu.protocol.retry import RetryPolicy
 #: why. They are strict: the day one passes, its line here goes.
 NOT_YET = {
     "test_f16_an_initiate_whose": "defect: the orphan of a lost answer is neither found nor told",
-    "test_f19_a_part_below": "min_throughput_bytes_per_second not built yet",
-    "test_f20_an_answer_that_drips_for": "deadline_seconds not built yet",
     "test_f28_an_object_that_shows_up": "defect: a 404 at HEAD is not asked again",
     "test_f34_a_wrong_checksum": "the checksum of the whole is not compared yet",
     "test_f52_": "an upload that is gone is aborted once more: harmless, and one request too many",

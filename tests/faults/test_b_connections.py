@@ -7,6 +7,7 @@ import time
 import socket
 import logging
 from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import requests
@@ -28,8 +29,8 @@ from tests.faults.outcomes import (
     forever,
 )
 from libcloud_s3mpu.protocol import wire
-from libcloud_s3mpu.protocol.retry import NO_RETRIES
-from libcloud_s3mpu.protocol.errors import TransportError, S3MultipartError
+from libcloud_s3mpu.protocol.retry import NO_RETRIES, RetryPolicy
+from libcloud_s3mpu.protocol.errors import TransportError, S3MultipartError, DeadlineExceededError
 from libcloud_s3mpu.protocol.limits import Limits
 
 MIB = 1024 * 1024
@@ -192,6 +193,25 @@ def test_f19_a_part_below_the_least_throughput_is_cut_and_sent_again(lean: Tried
     assert lean.count(PART, 2) == 2
 
 
+def test_f19_a_body_below_the_least_throughput_is_cut_and_sent_again(make_s3: MakeTried) -> None:
+    s3 = slow(make_s3, "lean")
+    s3.driver.connection.connection.session.timeout = 60
+    s3.fake.script(PART, faults.stall("body", after_bytes=1000), part_number=1)
+    floor = {"min_throughput_bytes_per_second": 100_000, "stall_seconds": 0.3}
+    began = time.monotonic()
+    s3.succeeds(iter(BLOCKS), b"".join(BLOCKS), **floor)
+    assert time.monotonic() - began < 10, "the connection's own time-out is 60 s"
+
+
+def test_f19_what_the_kernel_holds_back_has_not_moved(make_s3: MakeTried) -> None:
+    """A body that fits into the socket's buffers is sent at once, and still does not arrive."""
+    s3 = make_s3()
+    s3.driver.connection.connection.session.timeout = 60
+    s3.fake.script(PART, faults.stall("answer", applied=False), part_number=2)
+    s3.succeeds(min_throughput_bytes_per_second=1, stall_seconds=0.2)
+    assert s3.count(PART, 2) == 2
+
+
 def test_f20_an_answer_that_drips_is_read_to_its_end(s3: Tried) -> None:
     for verb in VERBS:
         s3.fake.script(verb, faults.drip("answer", step_bytes=8, pause_seconds=0.0005))
@@ -205,6 +225,41 @@ def test_f20_an_answer_that_drips_for_minutes_meets_the_deadline(s3: Tried) -> N
     began = time.monotonic()
     s3.fails(S3MultipartError, deadline_seconds=1.0)
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("verb", [INITIATE, PART, COMPLETE])
+def test_f20_the_deadline_ends_whatever_hangs(verb: str, lean: Tried) -> None:
+    forever(lean.fake, verb, faults.stall("answer", applied=False))
+    began = time.monotonic()
+    if verb == COMPLETE:  # It was sent, and the fake joined nothing: asking proves that.
+        error = lean.fails(S3MultipartError, deadline_seconds=0.7)
+    else:
+        error = lean.fails(DeadlineExceededError, deadline_seconds=0.7)
+    assert isinstance(error, TimeoutError) and "deadline_seconds (0.7)" in str(error)
+    assert time.monotonic() - began < 5
+
+
+def test_f20_the_deadline_holds_between_attempts_and_the_failures_are_kept(s3: Tried) -> None:
+    forever(s3.fake, PART, faults.error("SlowDown"))
+    policy = RetryPolicy(throttle_delay_seconds=20.0, base_delay_seconds=20.0)
+    began = time.monotonic()
+    error = s3.fails(DeadlineExceededError, deadline_seconds=0.5, retry=policy, concurrency=1)
+    assert time.monotonic() - began < 5
+    assert [type(e).__name__ for e in error.attempts] == ["ThrottledError"]
+
+
+def test_f20_a_slow_source_meets_the_deadline_when_it_yields(s3: Tried) -> None:
+    def source() -> Iterator[bytes]:
+        yield from chunks(2)
+        time.sleep(0.2)
+        yield from chunks(2)
+
+    s3.fails(DeadlineExceededError, source(), deadline_seconds=0.1)
+
+
+def test_f20_a_single_put_has_the_deadline_too(lean: Tried) -> None:
+    forever(lean.fake, "PutObject", faults.stall("answer", applied=False))
+    lean.fails(DeadlineExceededError, iter([b"abc"]), deadline_seconds=0.3)
 
 
 @pytest.mark.parametrize("resets", [False, True])
@@ -223,7 +278,7 @@ def test_f21_every_answer_may_say_close(s3: Tried) -> None:
 
 
 def test_f21_connections_that_were_idle_for_long_are_not_used() -> None:
-    from libcloud_s3mpu.transfer.exchange import MAX_IDLE_SECONDS
+    from libcloud_s3mpu.transfer.sockets import MAX_IDLE_SECONDS
 
     assert MAX_IDLE_SECONDS < 20
 
