@@ -135,7 +135,7 @@ class Transport:
             session.cert,
             tuple(session.proxies.items()),
             tuple(session.adapters.values()),
-            tuple(session.headers.items()),
+            tuple(session.headers.lower_items()),
             session.auth,
             bool(session.params),
             bool(session.hooks.get("response")),
@@ -325,7 +325,7 @@ class Transport:
         return Channel(connection)
 
     def _take_idle(self, host: str) -> Channel | None:
-        self._pool(host)  # Notices changed settings and forks before an old socket is used.
+        # Changed settings and forks were noticed when the road was chosen, just before.
         channels = self._idle.get(host)
         while channels:
             try:

@@ -89,7 +89,6 @@ class Upload:
         self._target = target
         self._check = body_check(options, limits, is_secure=is_secure)
         self._must_not_change = must_not_change
-        self._is_lean = transport.kind == "lean"
         # Most parts in flight; a connection class that nobody knows is not given threads.
         self._ceiling = options.concurrency or (
             DEFAULT_MAX_CONCURRENCY if transport.is_known_class else 1
@@ -162,6 +161,7 @@ class Upload:
     # -- a large one: the road -------------------------------------------------------------------
 
     def _multipart(self, intake: Intake, body: Any, ahead: Intake | None = None) -> UploadResult:
+        self._is_lean = self._transport.kind == "lean"
         self._window = Window(
             budget_bytes=self._options.memory_budget_bytes,
             ceiling=self._ceiling,
