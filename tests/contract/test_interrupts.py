@@ -28,6 +28,8 @@ PATIENCE_SECONDS = 60
 def test_ctrl_c_leaves_nothing_and_does_not_hang(
     endpoint: Endpoint, container: Any, driver: Any, concurrency: int | None
 ) -> None:
+    # The fake is where moments are searched; a real server shows that it is no different there.
+    delays = DELAYS_SECONDS if endpoint.name == "fake" else DELAYS_SECONDS[::4]
     job = {
         "driver": {
             "key": endpoint.access_key,
@@ -39,7 +41,7 @@ def test_ctrl_c_leaves_nothing_and_does_not_hang(
         },
         "container": container.name,
         "concurrency": concurrency,
-        "delays_seconds": DELAYS_SECONDS,
+        "delays_seconds": delays,
     }
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.contract.interrupted"],
@@ -55,7 +57,7 @@ def test_ctrl_c_leaves_nothing_and_does_not_hang(
         child.kill()
         said, _ = child.communicate()
         pytest.fail(f"upload {len(said.splitlines()) + 1} hangs after Ctrl-C:\n{said}")
-    assert said.splitlines() == ["interrupted None"] * len(DELAYS_SECONDS)
+    assert said.splitlines() == ["interrupted None"] * len(delays)
     assert child.returncode == 0
     assert list(driver.ex_iterate_multipart_uploads(container)) == []
     assert driver.list_container_objects(container) == []
