@@ -28,7 +28,8 @@ class RetryPolicy:
 
     :param max_attempts: tries of one request, the first included (S3's own guidance: more than 3).
     :param max_total_seconds: no new attempt begins later than this after the first one.
-    :param max_retry_after_seconds: a ``Retry-After`` is obeyed up to this.
+    :param max_retry_after_seconds: a ``Retry-After`` is obeyed up to this; with the jitter on top
+        no wait is longer than this or ``max_delay_seconds``, whichever is more.
     """
 
     max_attempts: int = 6
@@ -57,8 +58,10 @@ class RetryPolicy:
         ceiling = min(self.max_delay_seconds, base * 2.0 ** (attempt - 1))
         wait = ceiling * random
         if error.retry_after_seconds is not None:
-            # At least what the service asked for, with jitter on top so that workers spread.
-            wait += min(error.retry_after_seconds, self.max_retry_after_seconds)
+            # At least what the service asked for, with jitter on top so that workers spread; both
+            # together stay below the cap, or an hour that was asked for would be more than it.
+            cap = max(self.max_delay_seconds, self.max_retry_after_seconds)
+            wait = min(wait + min(error.retry_after_seconds, self.max_retry_after_seconds), cap)
         return wait
 
 

@@ -17,6 +17,8 @@ from lxml import etree
 MAX_XML_BYTES = 8 * 1024 * 1024
 #: The most that is read of an error's body, in bytes.
 MAX_ERROR_BYTES = 64 * 1024
+#: How much an error quotes of what lxml says, in characters.
+QUOTED = 200
 
 #: What S3 itself writes; readers here ignore it.
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -47,10 +49,18 @@ def parse(body: bytes) -> Element:
     try:
         root = etree.fromstring(text, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise XmlError(f"the answer is not XML ({error})") from error
+        # Without its traceback: this frame's locals are the answer, which may repeat a secret.
+        problem = f"the answer is not XML ({_one_line(error)})"
+        raise XmlError(problem) from error.with_traceback(None)
     if root is None or getattr(root.getroottree().docinfo, "doctype", None):
         raise XmlError("the answer has a DOCTYPE, which is refused")
     return root
+
+
+def _one_line(error: Exception) -> str:
+    # lxml quotes names from the answer, line breaks and all; they would forge lines of a log.
+    text = " ".join(str(error).split())
+    return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
 
 
 def local_name(element: Element) -> str:

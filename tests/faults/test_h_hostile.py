@@ -176,6 +176,7 @@ NONSENSE = {
     "binary": bytes(range(256)),
     "another root": b"<ListBucketResult><UploadId>u</UploadId></ListBucketResult>",
     "wrong encoding": b"<?xml version='1.0' encoding='UTF-16'?><a/>",
+    "line breaks": b"<a>\n<b\n\r\nINFO forged\n></c>",
 }
 
 
@@ -187,6 +188,7 @@ def test_f78_an_answer_that_makes_no_sense_is_a_clean_error(what: str, s3: Tried
     forever(s3.fake, INITIATE, faults.answer(200, body=NONSENSE[what]))
     error = s3.fails(MalformedAnswerError, key="other")
     assert s3.count(PART) == parts and "\x00" not in str(error)
+    assert "\n" not in str(error) and "\r" not in str(error)
 
 
 @pytest.mark.parametrize("upload_id", ["", "a\r\nX-Evil: 1", "a\nb", "a\tb", "\x7f"])

@@ -91,6 +91,14 @@ def test_retry_after_carries_jitter_on_top() -> None:
     assert world.slept == [2.5]
 
 
+def test_retry_after_and_backoff_together_stay_below_the_cap() -> None:
+    errors = [transient(retry_after_seconds=seconds) for seconds in (19.9, 3600.0)]
+    for number in range(1, 12):
+        for error in errors:
+            wait = RetryPolicy().delay_before(attempt=number, error=error, random=0.999)
+            assert min(19.9, error.retry_after_seconds or 0) <= wait <= 20.0
+
+
 def test_exhausted_retries_keep_every_failure_and_speak_with_the_last() -> None:
     failures = [transient(f"no {n}", http_status=500 + n, s3_code="X") for n in range(3)]
     world = World(*failures)

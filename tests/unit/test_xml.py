@@ -82,3 +82,11 @@ def test_what_is_built_can_be_parsed() -> None:
     assert [xml.text_of(part, "A") for part in parts] == ['<&>"', ""]
     assert xml.text_of(parts[0], "B") == "é"
     assert b"http://s3.amazonaws.com/doc/2006-03-01/" in body
+
+
+def test_an_error_is_one_line_whatever_the_answer_names() -> None:
+    for body in (b"<a>\n\n<b\nINFO forged line\n></c>", b"<" + b"x" * 5000 + b"></y>"):
+        with pytest.raises(xml.XmlError) as caught:
+            xml.parse(body)
+        text = str(caught.value)
+        assert "\n" not in text and "\r" not in text and len(text) < 300
