@@ -148,7 +148,8 @@ def parse_body(request: S3Request, response: S3Response, *, root: str) -> xml.El
     try:
         element = xml.parse(response.body)
     except xml.XmlError as error:
-        raise malformed(request, response, str(error)) from error
+        # Without its traceback: the parser's frames have the answer's text among their locals.
+        raise malformed(request, response, str(error)) from error.with_traceback(None)
     name = xml.local_name(element)
     if name == "Error":
         raise service_error(request, response)

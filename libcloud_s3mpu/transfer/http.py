@@ -187,8 +187,8 @@ class S3MultipartResponse(S3Response):  # type: ignore[misc]
         return super().success()
 
     def parse_error(self) -> Any:
-        body = self.body if isinstance(self.body, str) else ""
-        raise _error_of(self, body.encode("utf-8", "replace"))
+        # No body is a local of a frame that raises: AWS repeats there what was signed, token too.
+        raise _error_of(self, _encoded(self.body))
 
 
 class S3MultipartRawResponse(S3RawResponse):  # type: ignore[misc]
@@ -231,6 +231,10 @@ def _error_of(response: Any, body: bytes) -> Exception:
     error = messages.service_error(request, answer)
     error.driver = connection.driver
     return error
+
+
+def _encoded(body: Any) -> bytes:
+    return body.encode("utf-8", "replace") if isinstance(body, str) else b""
 
 
 def read_limited(answer: Any, limit: int) -> tuple[bytes, bool]:
