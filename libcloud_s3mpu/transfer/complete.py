@@ -8,9 +8,9 @@ while complete may have taken effect. Who calls it, and what follows a refusal, 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from collections.abc import Sequence
 
+from .single import find_object
 from .attempt import Sender, retried, call_settled
 from ..protocol import wire, checksums
 from ..protocol.retry import RetryPolicy
@@ -149,14 +149,10 @@ def _proof(
     sender: Sender, target: wire.Target, *, expected: str | None, size: int, policy: RetryPolicy
 ) -> wire.StoredObject | None:
     """Give the object if it is provably the one of these parts; None if it is not, or not there."""
-    plain = replace(target, headers={k: v for k, v in target.headers.items() if k[:3] != "if-"})
-    request = wire.head_request(plain)
-    try:
-        length, stored = retried(
-            lambda _: wire.head_result(request, sender.call(request)), policy=policy, sender=sender
-        )
-    except ObjectMissingError:
+    found = find_object(sender, target, policy=policy)
+    if found is None:
         return None
+    length, stored = found
     if expected is None or stored.is_opaque:
         return None  # Some object of this name: that proves nothing.
     return stored if stored.etag == expected and length == size else None

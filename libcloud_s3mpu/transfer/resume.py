@@ -15,8 +15,8 @@ from dataclasses import replace
 from collections.abc import Iterator
 
 from .intake import Intake
-from .single import iterate_parts
-from .attempt import Sender, PartBody, retried
+from .single import find_object, iterate_parts
+from .attempt import Sender, PartBody
 from .outcome import UploadResult
 from ..protocol import wire, checksums
 from ..protocol.retry import RetryPolicy
@@ -24,7 +24,6 @@ from ..protocol.errors import (
     SourceSizeError,
     S3MultipartError,
     SessionStateError,
-    ObjectMissingError,
     SourceChangedError,
     UploadMissingError,
     CompletionUnknownError,
@@ -277,7 +276,7 @@ def gone(
     numbers = sorted(session.parts)
     is_whole = bool(numbers) and numbers == list(range(1, len(numbers) + 1))
     expected = checksums.composite_etag(session.parts[number].etag for number in numbers)
-    found = _stored(sender, target, policy=policy) if is_whole else None
+    found = find_object(sender, target, policy=policy) if is_whole else None
     where = f"{target.bucket}/{target.key}"
     if found is not None and found[0] == session.size:
         stored = found[1]
@@ -306,19 +305,6 @@ def gone(
         http_status=error.http_status,
         s3_code=error.s3_code,
     ) from error
-
-
-def _stored(
-    sender: Sender, target: wire.Target, *, policy: RetryPolicy
-) -> tuple[int, wire.StoredObject] | None:
-    plain = replace(target, headers={k: v for k, v in target.headers.items() if k[:3] != "if-"})
-    request = wire.head_request(plain)
-    try:
-        return retried(
-            lambda _: wire.head_result(request, sender.call(request)), policy=policy, sender=sender
-        )
-    except ObjectMissingError:
-        return None
 
 
 def etag_there(sender: Sender, target: wire.Target) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from .attempt import Sender, retried
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
-from ..protocol.errors import MalformedAnswerError
+from ..protocol.errors import ObjectMissingError, MalformedAnswerError
 from ..protocol.listing import UploadPage, PendingUpload, list_uploads_result, list_uploads_request
 from ..protocol.session import UploadedPart
 from ..protocol.messages import Body, Bytes, S3Response
@@ -78,6 +78,22 @@ def put_whole(
         policy=policy,
         sender=sender,
     )
+
+
+def find_object(
+    sender: Sender, target: wire.Target, *, policy: RetryPolicy
+) -> tuple[int, wire.StoredObject] | None:
+    """Ask for the object: its size in bytes and what is stored, or None if it is not there.
+
+    Conditions among the target's headers are about what complete may replace; none is sent here.
+    """
+    request = wire.head_request(target)
+    try:
+        return retried(
+            lambda _: wire.head_result(request, sender.call(request)), policy=policy, sender=sender
+        )
+    except ObjectMissingError:
+        return None
 
 
 def put_bytes(
