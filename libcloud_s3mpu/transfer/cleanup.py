@@ -67,6 +67,8 @@ def end_failed_upload(
             if keeps and session.state is State.COMPLETING:
                 note_kept(error, session)
             return None  # Nothing begun, or complete may have taken effect: nothing to abort.
+        if isinstance(error, UploadMissingError):
+            return _end_gone(error, session, sender=sender, target=target, policy=options.retry)
         if keeps:
             session.move(Event.KEPT)
             note_kept(error, session)
@@ -84,6 +86,44 @@ def end_failed_upload(
     except BaseException as second:
         note_cleanup_error(error, second, f"upload {session.upload_id} may still hold parts")
         return None
+
+
+def _end_gone(
+    error: UploadMissingError,
+    session: UploadSession,
+    *,
+    sender: Sender,
+    target: wire.Target,
+    policy: RetryPolicy,
+) -> bool:
+    """End an upload that the service says is gone: nothing is aborted, whoever ended it.
+
+    One question makes sure of it. A service that lists the upload all the same (one node of several
+    that has not heard of it yet) did not mean it: the upload is kept then, and the error says so.
+    """
+    assert session.upload_id is not None
+    policy = replace(policy, max_total_seconds=min(policy.max_total_seconds, ABORT_SECONDS))
+    request = wire.list_parts_request(target, upload_id=session.upload_id, max_parts=1)
+    try:
+        retried(
+            lambda _: wire.list_parts_result(request, sender.call(request)),
+            policy=policy,
+            sender=sender,
+        )
+    except S3MultipartError as second:
+        if not isinstance(second, UploadMissingError):
+            log.info("%s; its own word is that the upload is gone", second.value)
+        session.move(Event.GONE_FOUND)
+        _add_text(
+            error,
+            "The upload was aborted elsewhere, by another client or a lifecycle rule; nothing of "
+            "it is left: upload the source anew",
+        )
+        return False
+    session.move(Event.KEPT)
+    log.warning("upload %s was said to be gone and is listed all the same", session.upload_id)
+    note_kept(error, session)
+    return True
 
 
 def drain(
@@ -195,10 +235,14 @@ def note_kept(error: BaseException, session: UploadSession) -> None:
     if isinstance(error, S3MultipartError):
         error.resumable = True
         error.upload_id = error.upload_id or session.upload_id
-        error.value = f"{error.value}\n{text}"
-        error.args = (error.value,)
+        _add_text(error, text)
     else:
         _add_note(error, text)
+
+
+def _add_text(error: S3MultipartError, text: str) -> None:
+    error.value = f"{error.value}\n{text}"
+    error.args = (error.value,)
 
 
 def close_source(intake: Intake, error: BaseException) -> None:

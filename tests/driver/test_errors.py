@@ -97,7 +97,9 @@ def test_each_error_is_libclouds_and_names_status_and_code(
     assert "bucket/object" in str(error)
     assert str(error) == error.value
     assert error.driver is container.driver
-    assert ("AbortMultipartUpload" in mock.verbs()) == verb.startswith("UploadPart")
+    # What is gone was aborted elsewhere: nobody aborts it again.
+    is_aborted = verb.startswith("UploadPart") and code != "NoSuchUpload"
+    assert ("AbortMultipartUpload" in mock.verbs()) == is_aborted
     restored = pickle.loads(pickle.dumps(error))
     assert type(restored) is type(error) and str(restored) == str(error)
 

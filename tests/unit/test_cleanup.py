@@ -159,11 +159,37 @@ def test_an_upload_that_is_gone_was_aborted(running: Service) -> None:
     assert getattr(caught.value, "cleanup_error", None) is None
 
 
-def test_an_upload_that_vanishes_in_the_middle_is_told(running: Service) -> None:
+def vanishing(running: Service) -> Iterator[bytes]:
+    """Yield eight chunks, while somebody aborts the upload after the sixth."""
+    for number, chunk in enumerate(chunks(8)):
+        if number == 6:
+            running.fake.uploads.clear()
+        yield chunk
+
+
+def test_an_upload_that_vanishes_in_the_middle_is_told_and_not_aborted(running: Service) -> None:
+    heard: list[Any] = []
+    with pytest.raises(UploadMissingError, match="aborted elsewhere") as caught:
+        running.upload(vanishing(running), concurrency=1, on_event=heard.append)
+    assert caught.value.upload_id and not caught.value.resumable
+    assert caught.value.cleanup_error is None
+    assert running.operations()[-1] == "ListParts" and ABORT not in running.operations()
+    assert isinstance(heard[-1], events.UploadAborted) and not heard[-1].kept
+
+
+def test_an_upload_that_is_gone_stays_so_when_nobody_can_be_asked(running: Service) -> None:
+    running.fake.script("ListParts", faults.error("AccessDenied"))
+    with pytest.raises(UploadMissingError, match="aborted elsewhere"):
+        running.upload(vanishing(running), concurrency=1, on_failure="keep")
+    assert ABORT not in running.operations()
+
+
+def test_an_upload_that_is_said_to_be_gone_and_is_not_is_kept_and_told(running: Service) -> None:
     running.fake.script("UploadPart", faults.error("NoSuchUpload"), part_number=2)
-    with pytest.raises(UploadMissingError):
+    with pytest.raises(UploadMissingError, match="The upload was kept") as caught:
         running.upload(chunks(8))
-    assert running.fake.uploads == {}
+    assert ABORT not in running.operations()
+    assert list(running.fake.uploads) == [caught.value.upload_id] and caught.value.resumable
 
 
 def test_nothing_is_aborted_that_was_never_begun(running: Service) -> None:

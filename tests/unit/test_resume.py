@@ -263,11 +263,27 @@ def test_a_journal_that_cannot_be_written_ends_the_upload_and_leaves_nothing(
 
 
 def test_an_upload_that_vanished_is_not_kept(running: Service, journal: MemoryJournal) -> None:
+    def source() -> Iterator[bytes]:
+        for number, chunk in enumerate(chunks(COUNT)):
+            if number == 4:
+                running.fake.uploads.clear()
+            yield chunk
+
+    with pytest.raises(UploadMissingError) as caught:
+        running.upload(source(), journal=journal, concurrency=1)
+    assert not caught.value.resumable
+    assert journal.list() == []
+
+
+def test_an_upload_that_only_one_node_does_not_know_goes_on(
+    running: Service, journal: MemoryJournal
+) -> None:
     running.fake.script("UploadPart", faults.error("NoSuchUpload"), part_number=4)
     with pytest.raises(UploadMissingError) as caught:
         running.upload(chunks(COUNT), journal=journal)
-    assert not caught.value.resumable
-    assert journal.list() == []
+    assert caught.value.resumable and caught.value.upload_id is not None
+    resume(running, caught.value.upload_id, chunks(COUNT), journal=journal)
+    assert (running.stored(), running.fake.uploads, journal.list()) == (DATA, {}, [])
 
 
 def test_what_is_saved_holds_no_secret(running: Service, journal: MemoryJournal) -> None:
