@@ -9,13 +9,14 @@ MD5 1.4. What is compared is only what can be: an opaque ETag says nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from . import checksums
 from .errors import InvalidRequestError, ChecksumMismatchError
 from .limits import Limits
 from .headers import is_opaque_etag
 from .options import UploadOptions
+from .session import UploadedPart
 from .messages import Body, S3Request, described, context_of
 
 #: What ``checksum="auto"`` takes, the cheapest that is installed first.
@@ -37,6 +38,15 @@ class BodyCheck:
     def s3_algorithm(self) -> str | None:
         """What ``x-amz-checksum-algorithm`` says on initiate; None where parts carry no such."""
         return checksums.ALGORITHMS[self.algorithm] if self.algorithm else None
+
+    @property
+    def is_full_object(self) -> bool:
+        """Whether S3's value of the whole is that of its bytes, not one of the parts' values.
+
+        S3 has no COMPOSITE of CRC64NVME ("Checking object integrity", read 2026-11), and makes one
+        of every other kind unless it is told otherwise.
+        """
+        return self.algorithm == "crc64nvme"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,5 +137,97 @@ def mismatch(request: S3Request, *, what: str, sent: str, answered: str) -> Chec
     return ChecksumMismatchError(
         f"{described(request)}: the {what} of what was sent is {sent}, "
         f"the service answered {answered}",
+        **context_of(request),
+    )
+
+
+# -- the whole ------------------------------------------------------------------------------------
+
+
+def composite_of(algorithm: str | None, parts: Sequence[UploadedPart]) -> str | None:
+    """Give S3's COMPOSITE value of the parts' checksums; None where one of them has none."""
+    digests = _digests(algorithm, parts)
+    if algorithm is None or digests is None:
+        return None
+    return checksums.composite_checksum(algorithm, digests)
+
+
+def full_object_of(algorithm: str | None, parts: Sequence[UploadedPart]) -> str | None:
+    """Give the checksum of the bytes of all parts; None where it cannot be had from theirs."""
+    digests = _digests(algorithm, parts)
+    if algorithm is None or digests is None or not checksums.can_combine(algorithm):
+        return None
+    sizes = (part.size for part in parts)
+    return checksums.encoded(
+        checksums.combined_crc(algorithm, zip(digests, sizes, strict=True))  # In their order.
+    )
+
+
+def whole_of(check: BodyCheck, parts: Sequence[UploadedPart]) -> str | None:
+    """Give the value of the whole that S3 makes of parts with this check, if they carry one."""
+    make = full_object_of if check.is_full_object else composite_of
+    return make(check.algorithm, parts)
+
+
+def compare_whole(
+    request: S3Request,
+    *,
+    algorithm: str | None,
+    parts: Sequence[UploadedPart],
+    answered: str,
+    kind: str | None,
+) -> None:
+    """Compare the checksum of the whole that a service answered with what the parts make.
+
+    :param kind: ``COMPOSITE`` or ``FULL_OBJECT``, or None where the answer does not say.
+    :raises ChecksumMismatchError: with both values.
+    """
+    composite = composite_of(algorithm, parts)
+    if "-" in answered or kind == "COMPOSITE":
+        expected = composite if "-" in answered else (composite or "").partition("-")[0] or None
+        candidates = {expected}
+    else:
+        expected = full_object_of(algorithm, parts)
+        # Neither its kind nor a number behind it: a service may have left both out.
+        candidates = {expected, (composite or "").partition("-")[0] if kind is None else expected}
+    if expected is not None and answered not in candidates:
+        what = checksums.ALGORITHMS.get(algorithm or "") or "checksum"
+        raise _whole_mismatch(request, what=what, expected=expected, answered=answered)
+
+
+def compare_whole_etag(
+    request: S3Request, *, parts: Sequence[UploadedPart], answered: str | None, is_opaque: bool
+) -> None:
+    """Compare complete's ETag with the one the parts make, where it is one of that kind.
+
+    :raises ChecksumMismatchError: with both values.
+    """
+    expected = checksums.composite_etag(part.etag for part in parts)
+    if answered is None or expected is None or is_opaque or answered == expected:
+        return
+    digest, _, count = answered.partition("-")
+    # A suffix that is not the number of parts is a service's own scheme, not a wrong ETag.
+    if count == str(len(parts)) and checksums.is_md5(digest):
+        raise _whole_mismatch(request, what="ETag", expected=expected, answered=answered)
+
+
+def _digests(algorithm: str | None, parts: Sequence[UploadedPart]) -> list[bytes] | None:
+    if algorithm is None or checksums.ALGORITHMS.get(algorithm) is None:
+        return None
+    digests = []
+    for part in parts:
+        digest = checksums.decoded(part.checksum or "", algorithm)
+        if digest is None:
+            return None
+        digests.append(digest)
+    return digests
+
+
+def _whole_mismatch(
+    request: S3Request, *, what: str, expected: str, answered: str
+) -> ChecksumMismatchError:
+    return ChecksumMismatchError(
+        f"{request.operation} of {request.bucket}/{request.key}: the parts make {what} {expected}, "
+        f"the service answered {answered}; the object was left alone",
         **context_of(request),
     )

@@ -27,7 +27,7 @@ from .messages import (
     service_error,
     raise_for_status,
 )
-from .integrity import BodyCheck, BodyDigests, compare
+from .integrity import BodyCheck, BodyDigests, compare, full_object_of
 
 #: S3 may take minutes over a complete and sends white space meanwhile (CompleteMultipartUpload,
 #: Amazon S3 API Reference, read 2026-11).
@@ -114,8 +114,7 @@ def initiate_request(target: Target, check: BodyCheck) -> S3Request:
     headers = target.headers_for("initiate")
     if check.s3_algorithm:
         headers["x-amz-checksum-algorithm"] = check.s3_algorithm
-        if check.s3_algorithm == "CRC64NVME":
-            # S3 has no COMPOSITE of this one ("Checking object integrity", read 2026-11).
+        if check.is_full_object:
             headers["x-amz-checksum-type"] = "FULL_OBJECT"
     return S3Request(
         operation="CreateMultipartUpload",
@@ -200,8 +199,11 @@ def complete_request(
     headers["x-amz-mp-object-size"] = str(sum(part.size for part in parts))
     # Its body is small: signing it is the check that every service makes.
     text = xml.build("CompleteMultipartUpload", items)
-    if check.s3_algorithm == "CRC64NVME":
+    if check.is_full_object:
         headers["x-amz-checksum-type"] = "FULL_OBJECT"
+        if (whole := full_object_of(check.algorithm, parts)) is not None:
+            # S3 compares it before there is an object (CompleteMultipartUpload, as above).
+            headers[f"x-amz-checksum-{check.algorithm}"] = whole
     return S3Request(
         operation="CompleteMultipartUpload",
         method="POST",
@@ -227,7 +229,7 @@ def complete_result(request: S3Request, response: S3Response, check: BodyCheck) 
     return StoredObject(
         etag=stored.etag,
         version_id=stored.version_id,
-        checksum=xml.text_of(root, name) if name else None,
+        checksum=(xml.text_of(root, name) or None) if name else None,
         checksum_type=xml.text_of(root, "ChecksumType"),
         is_opaque=stored.is_opaque,
     )

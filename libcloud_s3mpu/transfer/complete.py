@@ -8,6 +8,7 @@ while complete may have taken effect. Who calls it, and what follows a refusal, 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from collections.abc import Sequence
 
 from .single import find_object
@@ -21,13 +22,12 @@ from ..protocol.errors import (
     ObjectMissingError,
     UploadMissingError,
     MalformedAnswerError,
-    ChecksumMismatchError,
     RetriesExhaustedError,
     CompletionUnknownError,
 )
 from ..protocol.session import Event, UploadedPart, UploadSession
 from ..protocol.messages import S3Request, S3Response
-from ..protocol.integrity import BodyCheck
+from ..protocol.integrity import BodyCheck, whole_of, compare_whole, compare_whole_etag
 
 log = logging.getLogger("libcloud_s3mpu.complete")
 
@@ -47,7 +47,8 @@ def complete_upload(
 ) -> wire.StoredObject:
     """Join the parts; gives back what is proved to be stored.
 
-    :raises ChecksumMismatchError: if the service names another ETag than the parts make.
+    :raises ChecksumMismatchError: if the service names another ETag or checksum than the
+        parts make.
     :raises CompletionUnknownError: if nothing proves either outcome; nothing was aborted then.
     :raises S3MultipartError: if it is proved that complete did not take effect.
     """
@@ -87,8 +88,7 @@ def complete_upload(
             raise
         stored = _asked(session, sender, target, expected=expected, size=size, error=error)
     session.move(Event.COMPLETE_CONFIRMED)
-    _compare(request, stored, expected=expected, number=len(parts))
-    return stored
+    return _compared(request, stored, parts=parts, check=check)
 
 
 def _leaves_doubt(error: S3MultipartError) -> bool:
@@ -158,21 +158,28 @@ def _proof(
     return stored if stored.etag == expected and length == size else None
 
 
-def _compare(
-    request: S3Request, stored: wire.StoredObject, *, expected: str | None, number: int
-) -> None:
-    """Compare complete's ETag with the one the parts make, where it is one of that kind."""
-    etag = stored.etag
-    if etag is None or expected is None or stored.is_opaque or etag == expected:
-        return
-    digest, _, count = etag.partition("-")
-    # A suffix that is not the number of parts is a service's own scheme, not a wrong ETag.
-    if count == str(number) and checksums.is_md5(digest):
-        raise ChecksumMismatchError(
-            f"{request.operation} of {request.bucket}/{request.key}: the parts make ETag "
-            f"{expected}, the service answered {etag}; the object was left alone",
-            operation=request.operation,
-            container=request.bucket,
-            object_name=request.key,
-            upload_id=request.upload_id,
-        )
+def _compared(
+    request: S3Request,
+    stored: wire.StoredObject,
+    *,
+    parts: Sequence[UploadedPart],
+    check: BodyCheck,
+) -> wire.StoredObject:
+    """Compare what the service says of the whole with what the parts make.
+
+    Gives what is stored with the checksum of the whole: the service's, or where its answer has none
+    the one that the parts' own make. No request is sent for it.
+
+    :raises ChecksumMismatchError: with both values; there is an object then, and it is left alone.
+    """
+    compare_whole_etag(request, parts=parts, answered=stored.etag, is_opaque=stored.is_opaque)
+    if stored.checksum is None:
+        return replace(stored, checksum=whole_of(check, parts))
+    compare_whole(
+        request,
+        algorithm=check.algorithm,
+        parts=parts,
+        answered=stored.checksum,
+        kind=stored.checksum_type,
+    )
+    return stored

@@ -29,7 +29,9 @@ class UploadResult:
     :param upload_id: None for a single ``PUT``.
     :param parts: how many there were (1 for a single ``PUT``).
     :param part_size_bytes: size of the first part, as cut (0 for an empty object).
-    :param checksum: base64, with the ``-N`` of a composite one; None where none was used.
+    :param checksum: base64, with the ``-N`` of a composite one, as the service answered it and the
+        parts make it (the latter alone where its answer has none). None where none was used; MD5s
+        are in the ETag.
     :param seconds: from the first request to the confirmation.
     """
 

@@ -40,6 +40,20 @@ def _table_driven(table: tuple[int, ...], width_bytes: int, data: bytes) -> byte
     return (value ^ ones).to_bytes(width_bytes, "big")
 
 
+def slow_step(algorithm: str) -> tuple[Callable[[bytes, int], int], int]:
+    """``step(data, crc)`` and the width in bytes, where no wheel that computes it is installed."""
+    table, width = {"CRC32C": (_CRC32C, 4), "CRC64NVME": (_CRC64NVME, 8)}[algorithm]
+    ones = (1 << (8 * width)) - 1
+
+    def step(data: bytes, crc: int) -> int:
+        value = crc ^ ones
+        for byte in bytes(data):
+            value = table[(value ^ byte) & 0xFF] ^ (value >> 8)
+        return value ^ ones
+
+    return step, width
+
+
 def _crc32(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "big")
 

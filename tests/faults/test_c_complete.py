@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 from typing import Any
 from dataclasses import replace
@@ -11,10 +13,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fake_s3 import Quirks, faults
-from tests.unit.small import whole, chunks
+from tests.unit.small import whole, chunks, has_crcs
 from tests.faults.outcomes import (
     DATA,
     HEAD,
+    PART,
     ABORT,
     PARTS,
     COMPLETE,
@@ -35,6 +38,9 @@ from libcloud_s3mpu.protocol.errors import (
     CompletionUnknownError,
     PreconditionFailedError,
 )
+
+#: Checksums that S3 keeps of an object; MD5 is its ETag.
+WITH_VALUE = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"]
 
 # The question after a lost answer has a policy of its own, with waits.
 pytestmark = pytest.mark.usefixtures("no_waits")
@@ -259,13 +265,48 @@ def test_f34_a_wrong_etag_is_a_mismatch_and_the_object_is_left_alone(s3: Tried) 
     assert s3.count(ABORT) == 0 and s3.count("DeleteObject") == 0
 
 
-@pytest.mark.parametrize("checksum", ["crc32", "crc32c", "sha256"])
-def test_f34_a_wrong_checksum_of_the_whole_is_a_mismatch(checksum: str, s3: Tried) -> None:
+@pytest.mark.parametrize("checksum", WITH_VALUE)
+def test_f34_a_wrong_checksum_of_the_whole_is_a_mismatch(
+    checksum: str, s3: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_crcs(monkeypatch)
     s3.fake.script(COMPLETE, faults.wrong_checksum())
-    with pytest.raises(ChecksumMismatchError):
+    with pytest.raises(ChecksumMismatchError) as caught:
         s3.timed(lambda: s3.upload(chunks(PARTS), checksum=checksum))
     s3.is_whole()
-    assert s3.count(ABORT) == 0
+    right = s3.fake.objects["bucket"]["key"].checksum
+    assert right is not None and right in str(caught.value) and "AAAAA" in str(caught.value)
+    assert s3.count(ABORT) == 0 and s3.count("DeleteObject") == 0
+
+
+@pytest.mark.parametrize("checksum", [*WITH_VALUE, "md5"])
+def test_f34_every_checksum_is_carried_compared_and_given_back(
+    checksum: str, s3: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_crcs(monkeypatch)
+    done = s3.succeeds(checksum=checksum)
+    stored = s3.fake.objects["bucket"]["key"]
+    assert done.extra["checksum"] == stored.checksum
+    if checksum == "md5":
+        assert (stored.checksum, done.hash) == (None, stored.etag)
+        wanted = "content-md5"
+    else:
+        assert stored.checksum_algorithm == checksum.upper()
+        wanted = f"x-amz-checksum-{checksum}"
+    assert all(wanted in record.headers for record in s3.fake.requests_of(PART))
+    # The service finds a wrong value of the whole before there is an object.
+    (record,) = s3.fake.requests_of(COMPLETE)
+    assert (wanted in record.headers) == (checksum == "crc64nvme")
+
+
+def test_f34_the_whole_of_an_answer_without_a_checksum_is_that_of_its_parts(
+    road: str, make_s3: MakeTried
+) -> None:
+    s3 = make_s3(road, quirks=Quirks(verifies_checksums=False))
+    done = s3.succeeds(checksum="sha256")
+    digests = [hashlib.sha256(chunk).digest() for chunk in chunks(PARTS)]
+    whole_value = base64.b64encode(hashlib.sha256(b"".join(digests)).digest()).decode()
+    assert done.extra["checksum"] == f"{whole_value}-{PARTS}"
 
 
 def other_namespace() -> faults.Fault:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, assume, settings
 from hypothesis import strategies as st
 
 from tests.fake_s3 import ACCESS_KEY, SECRET_KEY, FakeS3, Request
+from tests.fake_s3 import checksums as reference
 from tests.property import strategies
 from tests.fake_s3.messages import text_of, parse_xml, local_name
 from libcloud_s3mpu.protocol import xml, wire, headers, checksums
@@ -224,3 +225,16 @@ def test_what_is_signed_is_what_the_service_verifies(key: str, upload_id: str, v
     assert answer.code == "NoSuchUpload"  # Understood and verified; there is no such upload.
     record = fake.requests[-1]
     assert (record.key, record.upload_id) == (key, upload_id)
+
+
+# -- checksums of a whole --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["crc32", "crc32c", "crc64nvme"])
+@given(parts=st.lists(st.binary(max_size=40), max_size=12))
+def test_the_crc_of_a_whole_is_that_of_its_parts_combined(
+    algorithm: str, parts: list[bytes]
+) -> None:
+    digest = reference.ALGORITHMS[algorithm.upper()]
+    combined = checksums.combined_crc(algorithm, [(digest(part), len(part)) for part in parts])
+    assert combined == digest(b"".join(parts))

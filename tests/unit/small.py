@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from libcloud.storage.base import Object, Container
 
 from tests.fake_s3 import REGION, ACCESS_KEY, SECRET_KEY, FakeS3, FakeLimits, FakeServer
+from tests.fake_s3 import checksums as reference
 from libcloud_s3mpu.driver import AmazonS3MultipartDriver
+from libcloud_s3mpu.protocol import checksums
 from libcloud_s3mpu.protocol.retry import RetryPolicy
 from libcloud_s3mpu.protocol.limits import Limits
 from libcloud_s3mpu.protocol.options import UploadOptions
@@ -218,6 +220,16 @@ def read_request(sock: socket.socket) -> bytes:
     while missing > 0:
         missing -= len(sock.recv(65536)) or missing
     return head
+
+
+def has_crcs(monkeypatch: Any) -> None:
+    """Have every CRC, by the fake's slow arithmetic where the wheel is not installed."""
+    known = checksums._crc_step
+
+    def step(algorithm: str) -> Any:
+        return known(algorithm) or reference.slow_step(algorithm.upper())
+
+    monkeypatch.setattr(checksums, "_crc_step", step)
 
 
 def reset(sock: socket.socket) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+import zlib
 import base64
 import hashlib
 
@@ -85,3 +87,34 @@ def test_a_second_implementation_agrees(algorithm: str) -> None:
 
 def test_the_sha256_of_nothing_is_the_constant_of_sigv4() -> None:
     assert hashlib.sha256(b"").hexdigest() == checksums.EMPTY_SHA256
+
+
+@pytest.mark.parametrize("algorithm", ["crc32", "crc32c", "crc64nvme"])
+def test_the_crcs_of_parts_make_that_of_the_whole(algorithm: str) -> None:
+    name = algorithm.upper()
+    parts = [b"123", b"", b"4", b"56789"]
+    digests = [(reference.ALGORITHMS[name](part), len(part)) for part in parts]
+    assert checksums.combined_crc(algorithm, digests).hex() == CHECK_VALUES[algorithm]
+    assert checksums.combined_crc(algorithm, digests[:1]) == digests[0][0]
+    assert checksums.combined_crc(algorithm, []) == bytes(checksums.SIZES[algorithm])
+
+
+def test_ten_thousand_parts_of_real_sizes_are_combined() -> None:
+    zeros, ones = bytes(5 << 20), b"\x01" * (5 << 20)
+    crcs = [zlib.crc32(zeros), zlib.crc32(ones)]
+    expected = 0
+    for _ in range(3):
+        expected = zlib.crc32(ones, zlib.crc32(zeros, expected))
+    parts = [(crc.to_bytes(4, "big"), 5 << 20) for crc in crcs]
+    assert checksums.combined_crc("crc32", parts * 3) == expected.to_bytes(4, "big")
+    began = time.process_time()
+    assert len(checksums.combined_crc("crc64nvme", [(b"\x01" * 8, 5 << 20)] * 10_000)) == 8
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("algorithm", [n for n, s3 in checksums.ALGORITHMS.items() if s3])
+def test_only_what_can_be_a_digest_is_read_back(algorithm: str) -> None:
+    digest = reference.ALGORITHMS[algorithm.upper()](b"x")
+    assert checksums.decoded(checksums.encoded(digest), algorithm) == digest
+    for wrong in ("", "?", "AAA", checksums.encoded(digest + b"x")):
+        assert checksums.decoded(wrong, algorithm) is None

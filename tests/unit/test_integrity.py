@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from typing import Any
+from dataclasses import replace
 
 import pytest
 
@@ -13,8 +14,18 @@ from libcloud_s3mpu.protocol import checksums
 from libcloud_s3mpu.protocol.errors import InvalidRequestError, ChecksumMismatchError
 from libcloud_s3mpu.protocol.limits import S3_LIMITS, Limits
 from libcloud_s3mpu.protocol.options import UploadOptions
+from libcloud_s3mpu.protocol.session import UploadedPart
 from libcloud_s3mpu.protocol.messages import Bytes, S3Request
-from libcloud_s3mpu.protocol.integrity import BodyCheck, compare, body_check, digests_of
+from libcloud_s3mpu.protocol.integrity import (
+    BodyCheck,
+    compare,
+    whole_of,
+    body_check,
+    digests_of,
+    composite_of,
+    compare_whole,
+    full_object_of,
+)
 
 REQUEST = S3Request(operation="UploadPart", method="PUT", bucket="b", key="k", part_number=3)
 
@@ -125,3 +136,80 @@ def test_an_etag_is_compared_with_the_md5_only_where_it_is_one() -> None:
 def test_an_etag_is_not_compared_when_no_md5_was_computed() -> None:
     digests = digests_of(Bytes(b"abc"), BodyCheck(algorithm=None, is_signed=True))
     compare(REQUEST, {}, etag="0" * 32, digests=digests)
+
+
+# -- the whole ------------------------------------------------------------------------------------
+
+COMPLETE = S3Request(operation="CompleteMultipartUpload", method="POST", bucket="b", key="k")
+
+
+def parts_of(algorithm: str, *bodies: bytes) -> list[UploadedPart]:
+    return [
+        UploadedPart(
+            part_number=number,
+            size=len(body),
+            etag=hashlib.md5(body).hexdigest(),
+            checksum=checksums.encoded(checksums.digest_of(algorithm, [body])),
+        )
+        for number, body in enumerate(bodies, 1)
+    ]
+
+
+def whole_values(algorithm: str) -> tuple[list[UploadedPart], str, str | None]:
+    parts = parts_of(algorithm, b"one", b"two!")
+    composite = composite_of(algorithm, parts)
+    assert composite is not None and composite.endswith("-2")
+    return parts, composite, full_object_of(algorithm, parts)
+
+
+def compare_value(algorithm: str, answered: str, kind: str | None) -> None:
+    parts, _, _ = whole_values(algorithm)
+    compare_whole(COMPLETE, algorithm=algorithm, parts=parts, answered=answered, kind=kind)
+
+
+def test_a_full_object_value_is_that_of_the_bytes_and_only_crcs_have_one() -> None:
+    _, _, full = whole_values("crc32")
+    assert full == checksums.encoded(checksums.digest_of("crc32", [b"onetwo!"]))
+    assert whole_values("sha256")[2] is None
+
+
+@pytest.mark.parametrize("algorithm", ["crc32", "sha1", "sha256"])
+@pytest.mark.parametrize("kind", ["COMPOSITE", "FULL_OBJECT", None])
+def test_the_right_value_of_each_kind_is_taken_and_a_wrong_one_is_not(
+    algorithm: str, kind: str | None
+) -> None:
+    _, composite, full = whole_values(algorithm)
+    wrong = checksums.encoded(bytes(checksums.SIZES[algorithm]))
+    compare_value(algorithm, composite, "COMPOSITE")
+    compare_value(algorithm, composite, None)
+    compare_value(algorithm, composite.partition("-")[0], "COMPOSITE")
+    compare_value(algorithm, composite.partition("-")[0], None)
+    if full is not None:
+        compare_value(algorithm, full, "FULL_OBJECT")
+        compare_value(algorithm, full, None)
+    for answered in (wrong, f"{wrong}-2", composite[:-1] + "3"):
+        if full is None and kind != "COMPOSITE" and "-" not in answered:
+            compare_value(algorithm, answered, kind)  # Nothing it could be compared with.
+            continue
+        with pytest.raises(ChecksumMismatchError) as caught:
+            compare_value(algorithm, answered, kind)
+        assert answered in str(caught.value) and "was left alone" in str(caught.value)
+
+
+def test_without_every_parts_value_nothing_is_said_of_the_whole() -> None:
+    parts = parts_of("crc32", b"one", b"two")
+    for lost in (None, "garbage", ""):
+        some = [parts[0], replace(parts[1], checksum=lost)]
+        assert composite_of("crc32", some) is None and full_object_of("crc32", some) is None
+        compare_whole(COMPLETE, algorithm="crc32", parts=some, answered="AAAAAA==-2", kind=None)
+    assert composite_of("md5", parts) is None and composite_of(None, parts) is None
+
+
+def test_the_value_of_a_whole_is_composite_but_of_crc64nvme() -> None:
+    parts = parts_of("crc32", b"one", b"two")
+    assert whole_of(BodyCheck(algorithm="crc32", is_signed=False), parts) == composite_of(
+        "crc32", parts
+    )
+    eight = [replace(part, checksum=checksums.encoded(bytes(8))) for part in parts]
+    full = whole_of(BodyCheck(algorithm="crc64nvme", is_signed=False), eight)
+    assert full is not None and "-" not in full
