@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from .errors import InvalidRequestError
 
@@ -30,6 +30,8 @@ _BUCKET = re.compile(r"[A-Za-z0-9._:-]{1,255}\Z")
 _VIRTUAL_ONLY = re.compile(r"(^|\.)(s3-accelerate(\.dualstack)?|s3express-[a-z0-9-]+)\.")
 #: AWS's shape of a region: "eu-west-3", "us-gov-east-1", "us-isob-east-1", "mx-central-1".
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}\Z")
+#: AWS's S3 hosts of a region, with or without a bucket: "b.s3-eu-west-1.amazonaws.com".
+_AWS_S3 = re.compile(r"(?:[^/]+\.)?s3[.-](?:dualstack\.)?([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\Z")
 #: XML 1.0 cannot carry these, so a listing or a complete that names such a key cannot be read.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
@@ -48,6 +50,17 @@ def aws_host(region: str) -> str:
     if region.startswith("us-isob-"):
         return f"s3.{region}.sc2s.sgov.gov"
     return f"s3.{region}.amazonaws.com"
+
+
+def is_aws_host(host: str) -> bool:
+    """Tell whether ``host`` is one of AWS's own names."""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def region_of_host(host: str) -> str | None:
+    """Give the region that one of AWS's S3 host names is for; None for any other name."""
+    found = _AWS_S3.match(host)
+    return found.group(1) if found is not None and is_region(found.group(1)) else None
 
 
 def encode_key(key: str) -> str:
@@ -156,6 +169,19 @@ class Endpoint:
                 container=bucket,
             )
         return True
+
+    def is_here(self, location: str, bucket: str, key: str | None = None) -> bool:
+        """Tell whether a redirect leads to the very same place: scheme, host, port and path."""
+        parts = urlsplit(location)
+        if parts.netloc:
+            try:
+                port = parts.port or (443 if parts.scheme == "https" else 80)
+            except ValueError:
+                return False
+            host = bracketed(parts.hostname or "")
+            if (parts.scheme, host, port) != (self.scheme, self.host_for(bucket), self.port):
+                return False
+        return unquote(parts.path) == unquote(self.path(bucket, key))
 
     def path(self, bucket: str, key: str | None = None) -> str:
         """Give the path of a bucket, or of ``key`` in it, encoded as it is signed and sent."""

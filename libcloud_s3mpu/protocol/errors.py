@@ -60,6 +60,9 @@ class S3MultipartError(LibcloudError):  # type: ignore[misc]
     throttled = False
     #: Was the upload left on the service, to be resumed?
     resumable = False
+    #: How often one request may be sent again because what this names was mended (another region,
+    #: the clock, keys): a service that asks for the same again is not to be pleased.
+    mends = 1
 
     def __init__(
         self,
@@ -263,12 +266,15 @@ class ConditionalConflictError(ServiceError):
 
 
 class WrongRegionError(ServiceError):
-    """The container is in another region than the one that was signed for.
+    """The container is in another region than the one that was signed for, or at another place.
 
-    ``region`` is the one that the service named, if it has the shape of one.
+    ``region`` is the one that the service named, if it has the shape of one; ``location`` where a
+    redirect leads, without its query (which may be signed). Whether it is followed is the sender's
+    to say: never to a stranger.
     """
 
     region: str | None = None
+    location: str | None = None
 
 
 class ThrottledError(ServiceError):

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from datetime import datetime, timezone
 from dataclasses import field, dataclass
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit, urlunsplit
 from collections.abc import Mapping, Iterable
 
 from . import xml
@@ -27,6 +28,10 @@ _QUERY = re.compile(r"\?[^\s'\"<>]+")
 _SIGNED = re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|credential|authorization)\s*[=:][^\s,'\"<>]+")
 #: What may be a region at all; AWS's own shape is narrower (:func:`.endpoint.is_region`).
 _REGION = re.compile(r"[a-z0-9-]{1,64}\Z")
+#: Redirects that keep the method and the body; 301 does so among S3's.
+REDIRECTS = (301, 307, 308)
+#: How many of them one request may follow.
+MOST_REDIRECTS = 3
 #: How much of an answer that is no XML an error quotes, in characters.
 QUOTED = 200
 
@@ -197,6 +202,8 @@ def service_error(request: S3Request, response: S3Response) -> S3MultipartError:
         named = response.headers.get("x-amz-bucket-region") or _named_region(response.body)
         # It becomes part of a signature, and of AWS host names: text from an answer is not trusted.
         error.region = named if named and _REGION.match(named) else None
+        if response.status in REDIRECTS and (place := _place(response.headers.get("location"))):
+            error.location, error.mends = place, MOST_REDIRECTS
     elif isinstance(error, ClockSkewError):
         error.server_date = response.headers.get("date")
     return error
@@ -228,6 +235,16 @@ def _named_region(body: bytes) -> str | None:
     try:
         return xml.text_of(xml.parse(body), "Region")
     except xml.XmlError:
+        return None
+
+
+def _place(location: str | None) -> str | None:
+    """Give where a redirect leads, without query, user and password; None if it is no place."""
+    try:
+        parts = urlsplit(location or "")
+        netloc = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, netloc, parts.path, "", "")) or None
+    except ValueError:
         return None
 
 

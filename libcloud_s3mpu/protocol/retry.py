@@ -8,7 +8,7 @@ attempt does is the caller's. Nothing here sleeps by itself.
 from __future__ import annotations
 
 from typing import TypeVar
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from collections.abc import Callable
 
@@ -118,7 +118,7 @@ def attempt(
         ``__cause__`` is the last. A failure of the only attempt comes out as it is.
     """
     failures: list[S3MultipartError] = []
-    adapted: set[type] = set()
+    mended: Counter[type] = Counter()
     began = clock()
     while True:
         try:
@@ -127,9 +127,8 @@ def attempt(
                 budget.refill()
             return result
         except S3MultipartError as error:
-            # Once for each kind: a service that asks for it again is not to be pleased.
-            if adapt is not None and type(error) not in adapted and adapt(error):
-                adapted.add(type(error))
+            if adapt is not None and mended[type(error)] < error.mends and adapt(error):
+                mended[type(error)] += 1
                 continue
             if not error.retryable:
                 if isinstance(error, DeadlineExceededError):

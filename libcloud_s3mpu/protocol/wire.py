@@ -27,7 +27,7 @@ from .messages import (
     service_error,
     raise_for_status,
 )
-from .integrity import BodyCheck, BodyDigests, compare, full_object_of
+from .integrity import BodyCheck, BodyDigests, compare
 
 #: S3 may take minutes over a complete and sends white space meanwhile (CompleteMultipartUpload,
 #: Amazon S3 API Reference, read 2026-11).
@@ -201,9 +201,8 @@ def complete_request(
     text = xml.build("CompleteMultipartUpload", items)
     if check.is_full_object:
         headers["x-amz-checksum-type"] = "FULL_OBJECT"
-        if (whole := full_object_of(check.algorithm, parts)) is not None:
-            # S3 compares it before there is an object (CompleteMultipartUpload, as above).
-            headers[f"x-amz-checksum-{check.algorithm}"] = whole
+        # Its value could be said here too, and S3 would compare it. But MiniStack 1.5 compares it
+        # with this request's own body, and each part's value is in that.
     return S3Request(
         operation="CompleteMultipartUpload",
         method="POST",

@@ -19,6 +19,7 @@ import weakref
 from typing import Any
 from collections import deque
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import requests
 import libcloud.common.base
@@ -39,7 +40,7 @@ from ..protocol.errors import (
     ExpiredCredentialsError,
 )
 from ..protocol.signing import UNSIGNED_PAYLOAD
-from ..protocol.endpoint import aws_host, is_region, encode_query
+from ..protocol.endpoint import aws_host, is_region, is_aws_host, encode_query, region_of_host
 from ..protocol.messages import S3Request, S3Response, context_of
 from ..protocol.checksums import EMPTY_SHA256
 
@@ -258,11 +259,14 @@ class Transport:
     def adapt(self, error: S3MultipartError) -> bool:
         """Mend what an error names, for this and every later request; False if it cannot be.
 
-        Another region is signed for (and, on AWS's own hosts only, sent to), the clock is set by
+        Another region is signed for (and, on AWS's own hosts only, sent to), a redirect to the same
+        place is followed, the clock is set by
         the service's, keys that ran out are asked for anew. Any thread.
         """
         connection = self._connection
         if isinstance(error, WrongRegionError):
+            if error.location is not None and error.region in (None, connection.driver.region_name):
+                return self._redirected(error, error.location) or error.region is not None
             return self._follow(error.region)
         if isinstance(error, ClockSkewError):
             return connection.set_clock(error.server_date)
@@ -278,12 +282,31 @@ class Transport:
         if region == connection.driver.region_name:
             return True  # Another thread has followed it meanwhile.
         endpoint = connection.endpoint
-        if endpoint.host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        if is_aws_host(endpoint.host):
             if not is_region(region):
                 return False
             connection.endpoint = replace(endpoint, host=aws_host(region))
         connection.driver.region_name = region
         log.info("the service wants region %s", region)
+        return True
+
+    def _redirected(self, error: S3MultipartError, location: str) -> bool:
+        """Follow a redirect, if it leads back here or from one of AWS's own hosts to another.
+
+        The request is signed and sent anew, with its body; nothing of it goes to a stranger. Of
+        AWS's hosts only the region is believed (a new bucket's 307 names the regional one).
+        """
+        connection = self._connection
+        endpoint = connection.endpoint
+        if endpoint.is_here(location, error.container or "", error.object_name):
+            return True
+        place = urlsplit(location)
+        region = region_of_host(place.hostname or "")
+        if region is None or place.scheme != endpoint.scheme or not is_aws_host(endpoint.host):
+            return False
+        if region != connection.driver.region_name:
+            return self._follow(region)
+        connection.endpoint = replace(endpoint, host=aws_host(region))
         return True
 
     def close(self) -> None:

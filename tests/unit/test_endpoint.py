@@ -17,6 +17,7 @@ from libcloud_s3mpu.protocol.endpoint import (
     encode_key,
     check_bucket,
     encode_query,
+    region_of_host,
 )
 
 PLAIN = Endpoint("https", "s3.amazonaws.com", 443)
@@ -192,3 +193,56 @@ def test_auto_is_virtual_only_where_nothing_else_is_taken(host: str) -> None:
     assert Endpoint("https", host, 443).is_virtual("bucket")
     assert not Endpoint("https", host, 443, addressing="path").is_virtual("bucket")
     assert not PLAIN.is_virtual("bucket")
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("s3.eu-west-3.amazonaws.com", "eu-west-3"),
+        ("bucket.s3.eu-west-3.amazonaws.com", "eu-west-3"),
+        ("a.dotted.bucket.s3-us-west-2.amazonaws.com", "us-west-2"),
+        ("b.s3.dualstack.us-gov-east-1.amazonaws.com", "us-gov-east-1"),
+        ("s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("s3.amazonaws.com", None),
+        ("bucket.s3-accelerate.amazonaws.com", None),
+        ("s3.eu-west-3.amazonaws.com.evil.example", None),
+        ("s3.eu-west-3.evil.example", None),
+        ("evils3.eu-west-3.amazonaws.com", None),
+        ("s3.trap.amazonaws.com", None),
+        ("s3.eu-west-3.amazonaws.com\n", None),
+        ("", None),
+    ],
+)
+def test_the_region_of_awss_own_hosts_is_read_and_of_no_others(
+    host: str, region: str | None
+) -> None:
+    assert region_of_host(host) == region
+
+
+HERE = Endpoint("http", "127.0.0.1", 8080)
+
+
+@pytest.mark.parametrize(
+    ("location", "is_here"),
+    [
+        ("http://127.0.0.1:8080/b/a%20key", True),
+        ("/b/a%20key", True),
+        ("/b/a key", True),
+        ("https://127.0.0.1:8080/b/a%20key", False),
+        ("http://127.0.0.1:8081/b/a%20key", False),
+        ("http://127.0.0.1/b/a%20key", False),
+        ("http://127.0.0.2:8080/b/a%20key", False),
+        ("http://127.0.0.1:8080/other/a%20key", False),
+        ("//127.0.0.1:8080/b/a%20key", False),
+        ("http://127.0.0.1:port/b/a%20key", False),
+        ("http://127.0.0.1:8080", False),
+    ],
+)
+def test_a_redirect_leads_back_here_or_elsewhere(location: str, is_here: bool) -> None:
+    assert HERE.is_here(location, "b", "a key") == is_here
+
+
+def test_a_redirect_to_the_buckets_own_host_leads_back_here() -> None:
+    endpoint = Endpoint("https", "s3.example.org", 443, addressing="virtual")
+    assert endpoint.is_here("https://bucket.s3.example.org/k", "bucket", "k")
+    assert not endpoint.is_here("https://other.s3.example.org/k", "bucket", "k")

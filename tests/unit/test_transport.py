@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import time
+import pickle
 import socket
 import logging
 import threading
@@ -263,6 +264,68 @@ def test_redirects_are_never_followed(status: int, road: str, running: Service) 
                 call()
         assert stranger.requests == []
         assert other.connections == 0
+
+
+GLOBAL = "s3.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("before", "location", "after", "region"),
+    [
+        (
+            GLOBAL,
+            "https://b.s3.eu-west-3.amazonaws.com/k",
+            "s3.eu-west-3.amazonaws.com",
+            "eu-west-3",
+        ),
+        (
+            GLOBAL,
+            "https://b.s3-us-east-1.amazonaws.com/k",
+            "s3.us-east-1.amazonaws.com",
+            "us-east-1",
+        ),
+        (GLOBAL, "http://b.s3.eu-west-3.amazonaws.com/k", None, "us-east-1"),
+        (GLOBAL, "https://s3.eu-west-3.evil.example/b/k", None, "us-east-1"),
+        (GLOBAL, "https://169.254.169.254/b/k", None, "us-east-1"),
+        ("minio.example", "https://b.s3.eu-west-3.amazonaws.com/k", None, "us-east-1"),
+    ],
+)
+def test_a_new_buckets_redirect_is_followed_among_awss_own_hosts(
+    before: str, location: str, after: str | None, region: str
+) -> None:
+    driver = AmazonS3MultipartDriver("key", "secret", host=before, region="us-east-1")
+    error = WrongRegionError("moved", container="b", object_name="k")
+    error.location = location
+    assert driver._transport.adapt(error) == (after is not None)
+    assert driver.connection.endpoint.host == (after or before)
+    assert driver.region_name == region
+    close_driver(driver)
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_back_here_keeps_method_and_body(
+    status: int, road: str, running: Service
+) -> None:
+    on_road(running, road)
+    here = f"http://127.0.0.1:{running.server.port}/bucket/key"
+    back = faults.redirect(status, f"{here}?X-Amz-Signature=ab")
+    for operation in ("PutObject", "InitiateMultipartUpload", "CompleteMultipartUpload"):
+        running.fake.script(operation, back, back, back)
+    if status == 302:  # A 302 may turn a POST into a GET: none of S3's.
+        with pytest.raises(WrongRegionError) as caught:
+            running.upload(b"abc")
+        assert caught.value.location is None
+        return
+    running.upload(b"abc")
+    assert running.stored() == b"abc"
+    running.upload(chunks(3))
+    assert running.stored() == whole(3)
+    running.fake.script("PutObject", back, forever=True)
+    with pytest.raises(WrongRegionError, match=str(status)) as caught:
+        running.upload(b"abc")
+    assert caught.value.location == here
+    assert pickle.loads(pickle.dumps(caught.value)).location == here
 
 
 @pytest.mark.parametrize("road", ROADS)
