@@ -326,7 +326,11 @@ class AmazonS3MultipartDriver(
             object_name=object_name, container=container, headers=headers
         )
         decode = header_rules.decode_metadata_value
-        found.meta_data = {name: decode(value) for name, value in found.meta_data.items()}
+        found.meta_data = {
+            name: decode(value)
+            for name, value in found.meta_data.items()
+            if name != header_rules.TOKEN  # Ours, not the app's (transfer/begin.py).
+        }
         return found
 
     def _abort_multipart(self, container: Container, object_name: str, upload_id: str) -> None:

@@ -32,6 +32,8 @@ ROAD_ROOM = {
     "download",
     "orphans",
     "resume",
+    "begin",
+    "proof",
     "outcome",
     "watched",
 }

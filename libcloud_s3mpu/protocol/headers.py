@@ -36,6 +36,12 @@ SSE_CUSTOMER = frozenset(
 CONDITIONS = frozenset({"if-none-match", "if-match"})
 #: About the whole body of one ``PUT``; a multipart upload has no request to carry them.
 WHOLE_BODY = frozenset({"content-md5"})
+#: Metadata of an upload whose object cannot be known by its ETag; readers do not show it.
+TOKEN = "libcloud-s3mpu-token"
+TOKEN_HEADER = f"x-amz-meta-{TOKEN}"
+#: What names and values of an object's metadata may take together, in bytes (S3 User Guide,
+#: "Working with object metadata", read 2026-11).
+MAX_METADATA_BYTES = 2048
 #: Ours to say; a caller's own would contradict what is sent.
 OURS = frozenset(
     {
@@ -170,6 +176,17 @@ def for_request(headers: Mapping[str, str], operation: str) -> dict[str, str]:
     if operation == "complete":
         wanted |= CONDITIONS
     return {name: headers[name] for name in wanted if name in headers}
+
+
+def has_room_for_token(headers: Mapping[str, str], token: str) -> bool:
+    """Tell whether the metadata may grow by a token: S3 refuses more than 2 KB of it."""
+    prefix = len("x-amz-meta-")
+    taken = sum(
+        len(name) - prefix + len(value)
+        for name, value in headers.items()
+        if name.startswith("x-amz-meta-")
+    )
+    return taken + len(TOKEN) + len(token) <= MAX_METADATA_BYTES
 
 
 def has_body_check(headers: Mapping[str, str]) -> bool:

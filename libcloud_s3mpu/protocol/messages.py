@@ -203,7 +203,8 @@ def service_error(request: S3Request, response: S3Response) -> S3MultipartError:
         # It becomes part of a signature, and of AWS host names: text from an answer is not trusted.
         error.region = named if named and _REGION.match(named) else None
         if response.status in REDIRECTS and (place := _place(response.headers.get("location"))):
-            error.location, error.mends = place, MOST_REDIRECTS
+            error.location = place
+            error.mends = MOST_REDIRECTS if error.region is None else 1
     elif isinstance(error, ClockSkewError):
         error.server_date = response.headers.get("date")
     return error

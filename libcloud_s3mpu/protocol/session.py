@@ -17,13 +17,16 @@ from dataclasses import field, asdict, dataclass
 from collections.abc import Mapping, Callable, Sequence
 
 from .errors import S3MultipartError, SessionStateError, InvalidRequestError
+from .fields import text, count, seconds, text_or_none
 from .headers import CONDITIONS, SSE_CUSTOMER, ON_EVERY_REQUEST
 from .partsize import PartSchedule
 
 #: Version of the saved form. A change of it comes with an entry in :data:`UPGRADES`.
-VERSION = 1
+VERSION = 2
 #: Version -> what makes the next version's fields of its.
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda fields: {**fields, "token": None},
+}
 #: The caller's headers that are saved: an allowlist, since any other may hold a secret. The rest
 #: belongs to initiate, which a resumed upload has behind it, or is :data:`SSE_CUSTOMER`.
 SAFE_HEADERS = CONDITIONS | ON_EVERY_REQUEST
@@ -126,6 +129,8 @@ class UploadSession:
     :param source_bytes: length of the source where it is known or was announced.
     :param source_stamp: which plain file it is, and when it was changed; None for other sources.
     :param has_opaque_etags: the parts' ETags are no MD5 of their bytes (SSE-KMS, SSE-C).
+    :param token: random text in the object's metadata, by which it is known for this upload's where
+        ETags are opaque; None where it has none.
     :param headers: the caller's that a resumed upload needs again and that are no secret.
     :param needs_headers: names of those that it needs too and that are never saved (SSE-C).
     :param began_at: seconds since 1970, as ``saved_at``, when it was last saved.
@@ -142,6 +147,7 @@ class UploadSession:
     source_bytes: int | None = None
     source_stamp: str | None = None
     has_opaque_etags: bool = False
+    token: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     needs_headers: tuple[str, ...] = ()
     began_at: float | None = None
@@ -234,6 +240,7 @@ class UploadSession:
             "source_bytes": self.source_bytes,
             "source_stamp": self.source_stamp,
             "has_opaque_etags": self.has_opaque_etags,
+            "token": self.token,
             "headers": {k: v for k, v in self.headers.items() if k in SAFE_HEADERS},
             "needs_headers": list(self.needs_headers),
             # Short rows: ten thousand of them are written again and again.
@@ -336,60 +343,40 @@ def _read(fields: dict[str, Any]) -> UploadSession:
     if not isinstance(key, str) or not key:
         raise ValueError("an object without a name")
     session = UploadSession(
-        container=_text(fields["container"]),
+        container=text(fields["container"]),
         object_name=key,  # Any text; what cannot be a key is refused where it is used.
-        upload_id=_text(fields["upload_id"]),
-        algorithm=_text_or_none(fields["algorithm"]),
+        upload_id=text(fields["upload_id"]),
+        algorithm=text_or_none(fields["algorithm"]),
         state=State(fields["state"]),
-        endpoint=_text(fields["endpoint"]),
+        endpoint=text(fields["endpoint"]),
         schedule=_schedule(schedule) if schedule is not None else None,
-        source_bytes=None if fields["source_bytes"] is None else _count(fields["source_bytes"]),
-        source_stamp=_text_or_none(fields["source_stamp"]),
+        source_bytes=None if fields["source_bytes"] is None else count(fields["source_bytes"]),
+        source_stamp=text_or_none(fields["source_stamp"]),
         has_opaque_etags=fields["has_opaque_etags"] is True,
-        needs_headers=tuple(_text(name) for name in fields["needs_headers"]),
-        began_at=_seconds(fields["began_at"]),
-        saved_at=_seconds(fields["saved_at"]),
+        token=text_or_none(fields["token"]),
+        needs_headers=tuple(text(name) for name in fields["needs_headers"]),
+        began_at=seconds(fields["began_at"]),
+        saved_at=seconds(fields["saved_at"]),
     )
     session.headers = {
-        name: _text(value) for name, value in fields["headers"].items() if name in SAFE_HEADERS
+        name: text(value) for name, value in fields["headers"].items() if name in SAFE_HEADERS
     }
     for number, (size, etag, checksum, digest) in fields["parts"].items():
         part = UploadedPart(
-            part_number=_count(int(number), least=1),
-            size=_count(size),
-            etag=_text(etag),
-            checksum=_text_or_none(checksum),
-            digest=_text_or_none(digest),
+            part_number=count(int(number), least=1),
+            size=count(size),
+            etag=text(etag),
+            checksum=text_or_none(checksum),
+            digest=text_or_none(digest),
         )
         session.parts[part.part_number] = part
     return session
 
 
 def _schedule(fields: dict[str, Any]) -> PartSchedule:
-    schedule = PartSchedule(**{name: _count(value) for name, value in fields.items()})
+    schedule = PartSchedule(**{name: count(value) for name, value in fields.items()})
     if not schedule.base or not schedule.max_parts or not schedule.max_part_size:
         raise ValueError("a schedule of no parts")
     if schedule.rung and not schedule.fast_rung:
         raise ValueError("a schedule without steps")
     return schedule
-
-
-def _text(value: Any) -> str:
-    # What is no printable text would end up in a request line.
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise ValueError(f"{value!r} is no text")
-    return value
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _count(value: Any, *, least: int = 0) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{value!r} is no number of bytes or parts")
-    return value
-
-
-def _seconds(value: Any) -> float | None:
-    return None if value is None else float(value)

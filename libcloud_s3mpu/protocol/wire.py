@@ -9,12 +9,13 @@ one of our errors, and believes a 200 only after it has read the body. Sending i
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import replace, dataclass
 from collections.abc import Mapping, Sequence
 
 from . import xml
 from . import headers as header_rules
 from .errors import S3MultipartError, UploadMissingError, InvalidRequestError
+from .limits import S3_CHECKSUMS
 from .session import UploadedPart
 from .messages import (
     Body,
@@ -58,6 +59,7 @@ class StoredObject:
     checksum: str | None = None
     checksum_type: str | None = None
     is_opaque: bool = False
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +111,14 @@ def put_result(request: S3Request, response: S3Response, digests: BodyDigests) -
 # -- initiate ------------------------------------------------------------------------------------
 
 
-def initiate_request(target: Target, check: BodyCheck) -> S3Request:
-    """Make the ``POST ?uploads`` that begins an upload and declares the parts' checksum."""
+def initiate_request(target: Target, check: BodyCheck, *, token: str | None = None) -> S3Request:
+    """Make the ``POST ?uploads`` that begins an upload and declares the parts' checksum.
+
+    :param token: metadata by which the object will be known for this upload's.
+    """
     headers = target.headers_for("initiate")
+    if token is not None:
+        headers[header_rules.TOKEN_HEADER] = token
     if check.s3_algorithm:
         headers["x-amz-checksum-algorithm"] = check.s3_algorithm
         if check.is_full_object:
@@ -305,9 +312,11 @@ def list_parts_result(request: S3Request, response: S3Response) -> PartPage:
     return PartPage(parts=tuple(parts), next_marker=marker if truncated and marker else None)
 
 
-def head_request(target: Target) -> S3Request:
-    """Make the ``HEAD`` of the object."""
+def head_request(target: Target, *, wants_checksum: bool = False) -> S3Request:
+    """Make the ``HEAD`` of the object; with SSE-KMS its checksum needs the right to decrypt."""
     headers = target.headers_for("part")
+    if wants_checksum:
+        headers["x-amz-checksum-mode"] = "ENABLED"
     return S3Request(
         operation="HeadObject", method="HEAD", bucket=target.bucket, key=target.key, headers=headers
     )
@@ -319,8 +328,14 @@ def head_result(request: S3Request, response: S3Response) -> tuple[int, StoredOb
     length = response.headers.get("content-length", "")
     if not length.isdecimal():
         raise malformed(request, response, "it has no Content-Length")
-    etag = unquoted(response.headers.get("etag"))
-    return int(length), _stored(response, etag=etag, digests=None)
+    stored = _stored(response, etag=unquoted(response.headers.get("etag")), digests=None)
+    names = [f"x-amz-checksum-{name.lower()}" for name in S3_CHECKSUMS]
+    return int(length), replace(
+        stored,
+        checksum=next((response.headers[name] for name in names if name in response.headers), None),
+        checksum_type=response.headers.get("x-amz-checksum-type"),
+        token=response.headers.get(header_rules.TOKEN_HEADER),
+    )
 
 
 # -- shared --------------------------------------------------------------------------------------

@@ -7,11 +7,13 @@ while complete may have taken effect. Who calls it, and what follows a refusal, 
 
 from __future__ import annotations
 
+import time
 import logging
+from typing import Any
 from dataclasses import replace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from .single import find_object
+from .proof import Verdict, ask, patience
 from .attempt import Sender, retried, call_settled
 from ..protocol import wire, checksums
 from ..protocol.retry import RetryPolicy
@@ -25,12 +27,16 @@ from ..protocol.errors import (
     RetriesExhaustedError,
     CompletionUnknownError,
 )
+from ..protocol.headers import TOKEN
 from ..protocol.session import Event, UploadedPart, UploadSession
 from ..protocol.messages import S3Request, S3Response
 from ..protocol.integrity import BodyCheck, whole_of, compare_whole, compare_whole_etag
 
 log = logging.getLogger("libcloud_s3mpu.complete")
 
+#: How each question after a lost answer is retried, whatever the caller's policy: what hangs on it
+#: is whether anything may be aborted.
+ASKING = RetryPolicy(max_attempts=4, max_total_seconds=30.0)
 #: Refusals that the road's own rules make impossible: what was sent is worth seeing then.
 _OUR_BUGS = ("EntityTooSmall", "InvalidPart", "InvalidPartOrder")
 
@@ -41,9 +47,9 @@ def complete_upload(
     sender: Sender,
     target: wire.Target,
     parts: Sequence[UploadedPart],
-    size: int,
     check: BodyCheck,
     policy: RetryPolicy,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> wire.StoredObject:
     """Join the parts; gives back what is proved to be stored.
 
@@ -76,7 +82,6 @@ def complete_upload(
             raise
 
     session.move(Event.COMPLETE_SENT)
-    expected = checksums.composite_etag(part.etag for part in parts)
     try:
         stored = retried(once, policy=policy, sender=sender)
     except S3MultipartError as error:
@@ -86,7 +91,9 @@ def complete_upload(
                 log.error("%s was refused with %s; its parts: %r", session, error.s3_code, table)
             session.move(Event.COMPLETE_REFUSED)
             raise
-        stored = _asked(session, sender, target, expected=expected, size=size, error=error)
+        stored = _asked(
+            session, sender, target, parts=parts, error=error, policy=policy, sleep=sleep
+        )
     session.move(Event.COMPLETE_CONFIRMED)
     return _compared(request, stored, parts=parts, check=check)
 
@@ -110,52 +117,77 @@ def _asked(
     sender: Sender,
     target: wire.Target,
     *,
-    expected: str | None,
-    size: int,
+    parts: Sequence[UploadedPart],
     error: S3MultipartError,
+    policy: RetryPolicy,
+    sleep: Callable[[float], None],
 ) -> wire.StoredObject:
-    """Decide by asking: the object proves that it is done, the listed upload that it is not."""
-    policy = RetryPolicy(max_attempts=4, max_total_seconds=30.0)
+    """Decide by asking: the object proves that it is done, the listed upload that it is not.
+
+    An upload that is gone while its object does not show up is asked for again for some seconds.
+    """
+    how: Any = {
+        "sender": sender,
+        "target": target,
+        "policy": replace(ASKING, max_delay_seconds=min(4.0, policy.max_delay_seconds)),
+    }
+    is_listed = False
     try:
-        found = _proof(sender, target, expected=expected, size=size, policy=policy)
-        if found is not None:
-            return found
-        assert session.upload_id is not None
-        request = wire.list_parts_request(target, upload_id=session.upload_id, max_parts=1)
+        verdict, stored = ask(session, parts, **how)
+        if verdict is not Verdict.OURS:
+            is_listed = _is_listed(session, **how)
+            if not is_listed:
+                verdict, stored = ask(session, parts, waits=patience(policy), sleep=sleep, **how)
+    except S3MultipartError as second:
+        raise _unknown(session, parts, error, "nobody answers") from second
+    if is_listed:
+        session.move(Event.COMPLETE_REFUSED)
+        raise error
+    if verdict is Verdict.OURS and stored is not None:
+        return stored
+    said = f"the upload is not there any more, and {verdict.value}"
+    raise _unknown(session, parts, error, said) from error
+
+
+def _is_listed(
+    session: UploadSession, *, sender: Sender, target: wire.Target, policy: RetryPolicy
+) -> bool:
+    assert session.upload_id is not None
+    request = wire.list_parts_request(target, upload_id=session.upload_id, max_parts=1)
+    try:
         retried(
             lambda _: wire.list_parts_result(request, sender.call(request)),
             policy=policy,
             sender=sender,
         )
-    except S3MultipartError as second:
-        cause = error.attempts[-1] if isinstance(error, RetriesExhaustedError) else error
-        raise CompletionUnknownError(
-            f"CompleteMultipartUpload of {target.bucket}/{target.key} (upload {session.upload_id}) "
-            f"was sent, and whether it took effect cannot be told: {cause.value}\n"
-            f"Check whether the object is there with {size} bytes and ETag {expected}; the parts "
-            "were not aborted",
-            operation="CompleteMultipartUpload",
-            container=target.bucket,
-            object_name=target.key,
-            upload_id=session.upload_id,
-            http_status=cause.http_status,
-            s3_code=cause.s3_code,
-        ) from second
-    session.move(Event.COMPLETE_REFUSED)
-    raise error
+    except UploadMissingError:
+        return False
+    return True
 
 
-def _proof(
-    sender: Sender, target: wire.Target, *, expected: str | None, size: int, policy: RetryPolicy
-) -> wire.StoredObject | None:
-    """Give the object if it is provably the one of these parts; None if it is not, or not there."""
-    found = find_object(sender, target, policy=policy)
-    if found is None:
-        return None
-    length, stored = found
-    if expected is None or stored.is_opaque:
-        return None  # Some object of this name: that proves nothing.
-    return stored if stored.etag == expected and length == size else None
+def _unknown(
+    session: UploadSession,
+    parts: Sequence[UploadedPart],
+    error: S3MultipartError,
+    said: str,
+) -> CompletionUnknownError:
+    cause = error.attempts[-1] if isinstance(error, RetriesExhaustedError) else error
+    size = sum(part.size for part in parts)
+    etag = checksums.composite_etag(part.etag for part in parts)
+    proof = f"metadata {TOKEN}={session.token}" if session.token else f"ETag {etag}"
+    return CompletionUnknownError(
+        f"CompleteMultipartUpload of {session.container}/{session.object_name} (upload "
+        f"{session.upload_id}) was sent, and whether it took effect cannot be told ({said}): "
+        f"{cause.value}\n"
+        f"Check whether the object is there with {size} bytes and {proof}; the parts "
+        "were not aborted",
+        operation="CompleteMultipartUpload",
+        container=session.container,
+        object_name=session.object_name,
+        upload_id=session.upload_id,
+        http_status=cause.http_status,
+        s3_code=cause.s3_code,
+    )
 
 
 def _compared(

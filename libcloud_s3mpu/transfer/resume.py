@@ -10,12 +10,14 @@ there are, and where sessions are kept, is not decided here.
 
 from __future__ import annotations
 
+import time
 import logging
 from dataclasses import replace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from .proof import Verdict, ask, patience
 from .intake import Intake
-from .single import find_object, iterate_parts
+from .single import iterate_parts
 from .attempt import Sender, PartBody
 from .outcome import UploadResult
 from ..protocol import wire, checksums
@@ -266,28 +268,30 @@ def gone(
     sender: Sender,
     target: wire.Target,
     policy: RetryPolicy,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> wire.StoredObject:
     """Give the object if it proves that an upload, which is not there any more, was completed.
 
     :raises UploadMissingError: if it does not.
-    :raises CompletionUnknownError: if complete was sent, and an object is there whose ETag says
-        nothing (SSE-KMS, SSE-C).
+    :raises CompletionUnknownError: if complete was sent, and an object is there that nothing can be
+        told of (opaque ETags without a token, or nobody may ask).
     """
     numbers = sorted(session.parts)
-    is_whole = bool(numbers) and numbers == list(range(1, len(numbers) + 1))
-    expected = checksums.composite_etag(session.parts[number].etag for number in numbers)
-    found = find_object(sender, target, policy=policy) if is_whole else None
     where = f"{target.bucket}/{target.key}"
-    if found is not None and found[0] == session.size:
-        stored = found[1]
-        if expected is not None and stored.etag == expected and not stored.is_opaque:
+    if numbers and numbers == list(range(1, len(numbers) + 1)):
+        parts = [session.parts[number] for number in numbers]
+        was_sent = session.state is State.COMPLETING
+        waits = patience(policy) if was_sent else ()
+        verdict, stored = ask(
+            session, parts, sender=sender, target=target, policy=policy, waits=waits, sleep=sleep
+        )
+        if verdict is Verdict.OURS and stored is not None:
             session.move(Event.COMPLETE_FOUND)
             return stored
-        if session.state is State.COMPLETING and (expected is None or stored.is_opaque):
+        if was_sent and verdict in (Verdict.UNTOLD, Verdict.DENIED):
             raise CompletionUnknownError(
                 f"upload {session.upload_id} of {where} is not there any more and complete had "
-                f"been sent; an object of the right size ({session.size} bytes) is there, and "
-                "whether it is that upload's cannot be told by its ETag\n"
+                f"been sent for {session.size} bytes; {verdict.value}\n"
                 "Compare the object with the source before anything is sent again",
                 container=target.bucket,
                 object_name=target.key,

@@ -81,13 +81,13 @@ def put_whole(
 
 
 def find_object(
-    sender: Sender, target: wire.Target, *, policy: RetryPolicy
+    sender: Sender, target: wire.Target, *, policy: RetryPolicy, wants_checksum: bool = False
 ) -> tuple[int, wire.StoredObject] | None:
     """Ask for the object: its size in bytes and what is stored, or None if it is not there.
 
     Conditions among the target's headers are about what complete may replace; none is sent here.
     """
-    request = wire.head_request(target)
+    request = wire.head_request(target, wants_checksum=wants_checksum)
     try:
         return retried(
             lambda _: wire.head_result(request, sender.call(request)), policy=policy, sender=sender

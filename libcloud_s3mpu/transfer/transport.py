@@ -101,6 +101,8 @@ class Transport:
         self._pools: dict[str, Any] = {}
         self._pools_for: tuple[Any, ...] = ()
         self._idle: dict[str, deque[Channel]] = {}
+        #: Buckets whose ETags are known to be opaque (:mod:`.begin`); only added to, by any thread.
+        self.opaque_buckets: set[str] = set()
         # Sockets are closed when the driver goes, not reported as leaked when they do.
         weakref.finalize(self, _close_all, self._idle)
 

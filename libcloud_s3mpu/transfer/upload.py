@@ -23,11 +23,12 @@ from typing import Any, Protocol
 from collections.abc import Callable
 
 from .pace import Pace, Patience
+from .begin import BeginSender, begin_upload
 from .intake import Intake
 from .resume import Standing, gone, paused, etag_there, with_digest, resumed_check
 from .single import put_whole
 from .window import Window
-from .attempt import Sender, PartJob, retried, call_settled
+from .attempt import PartJob, retried
 from .cleanup import close_source, end_failed_upload
 from .journal import Keeper
 from .outcome import Teller, UploadResult, uploaded
@@ -38,10 +39,9 @@ from ..protocol.retry import RetryBudget
 from ..protocol.watch import Watch
 from ..protocol.errors import TransportError, UploadMissingError
 from ..protocol.limits import Limits
-from ..protocol.headers import is_opaque_etag
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from ..protocol.session import State, UploadedPart, UploadSession, UploadPausedError
-from ..protocol.messages import S3Request, S3Response
+from ..protocol.messages import S3Request
 from ..protocol.integrity import BodyDigests, body_check
 
 __all__ = ["Upload", "UploadResult"]
@@ -53,7 +53,7 @@ log = logging.getLogger("libcloud_s3mpu.upload")
 SHARED_RETRIES = 28
 
 
-class RoadSender(Sender, Protocol):
+class RoadSender(BeginSender, Protocol):
     """What the road asks of a transport besides sending."""
 
     @property
@@ -202,21 +202,17 @@ class Upload:
             self._keeper.close()
 
     def _initiate(self, intake: Intake) -> None:
-        request = wire.initiate_request(self._target, self._check)
         self._session.schedule = intake.schedule
         self._session.source_bytes = intake.known_size
         self._session.source_stamp = intake.stamp()
-
-        def begun(response: S3Response) -> None:
-            self._session.has_opaque_etags = is_opaque_etag(response.headers)
-            self._session.initiated(wire.initiate_result(request, response))
-            self._keeper.begin()
-
-        retried(
-            lambda _: begun(call_settled(self._sender, request, begun)),
-            policy=self._options.retry,
-            sleep=self._window.sleep,
+        begin_upload(
+            session=self._session,
             sender=self._sender,
+            target=self._target,
+            check=self._check,
+            policy=self._options.retry,
+            on_begun=self._keeper.begin,
+            sleep=self._window.sleep,
         )
 
     def _stands(self, number: int, body: Any, *, cost: int) -> bool:
@@ -360,9 +356,10 @@ class Upload:
             "sender": self._sender,
             "target": self._target,
             "policy": self._options.retry,
+            "sleep": self._window.sleep,
         }
         try:
-            stored = complete_upload(parts=parts, size=size, check=self._check, **how)
+            stored = complete_upload(parts=parts, check=self._check, **how)
         except UploadMissingError as error:
             if self._standing is None:
                 raise

@@ -22,7 +22,6 @@ from libcloud_s3mpu.protocol.retry import RetryPolicy
 #: why. They are strict: the day one passes, its line here goes.
 NOT_YET = {
     "test_f16_an_initiate_whose": "defect: the orphan of a lost answer is neither found nor told",
-    "test_f28_an_object_that_shows_up": "defect: a 404 at HEAD is not asked again",
     "test_f88_": "presigned part URLs not built yet",
     "test_soak_with_lost_answers": "defect 16: orphans of initiates whose answer was lost",
 }

@@ -38,6 +38,7 @@ from libcloud_s3mpu.protocol.errors import (
     CompletionUnknownError,
     PreconditionFailedError,
 )
+from libcloud_s3mpu.transfer.journal import MemoryJournal
 
 #: Checksums that S3 keeps of an object; MD5 is its ETag.
 WITH_VALUE = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"]
@@ -149,18 +150,18 @@ def test_f28_an_object_that_shows_up_late_is_waited_for(s3: Tried) -> None:
     s3.succeeds()
 
 
-def test_f28_an_opaque_etag_is_never_aborted(s3: Tried) -> None:
-    s3.fake.script(COMPLETE, LOST["closed"])
+@pytest.mark.parametrize("lost", LOST)
+def test_f28_an_opaque_etag_is_made_good_by_a_token(lost: str, s3: Tried) -> None:
+    s3.fake.script(COMPLETE, LOST[lost])
     headers = {"x-amz-server-side-encryption": "aws:kms"}
-    try:
-        s3.timed(
-            lambda: s3.driver.upload_object_via_stream(
-                chunks(PARTS), s3.container, "key", headers=headers
-            )
+    s3.timed(
+        lambda: s3.driver.upload_object_via_stream(
+            chunks(PARTS), s3.container, "key", headers=headers
         )
-    except CompletionUnknownError as error:
-        assert error.upload_id
-    assert s3.count(ABORT) == 0 and s3.stored() == DATA
+    )
+    s3.is_whole()
+    assert s3.count(ABORT) == 0
+    assert s3.driver.get_object("bucket", "key").meta_data == {}
 
 
 @pytest.mark.parametrize("fault", [faults.reset("head"), faults.error("InternalError")])
@@ -170,6 +171,31 @@ def test_f29_when_nothing_answers_any_more_the_outcome_is_unknown(fault: Any, s3
         forever(s3.fake, operation, fault)
     unknown(s3)
     assert len(s3.fake.requests) <= 40
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-amz-server-side-encryption": "aws:kms"}])
+def test_f29_the_journal_keeps_what_was_unknown_and_can_tell_later(
+    headers: dict[str, str], s3: Tried
+) -> None:
+    journal = MemoryJournal()
+    options = replace(s3.driver.ex_options, journal=journal)
+    s3.fake.script(COMPLETE, LOST["reset"], faults.reset("head"), forever=True)
+    for operation in (HEAD, LIST_PARTS):
+        forever(s3.fake, operation, faults.reset("head"))
+    with pytest.raises(CompletionUnknownError) as caught:
+        s3.timed(
+            lambda: s3.driver.upload_object_via_stream(
+                chunks(PARTS), s3.container, "key", headers=headers, ex_options=options
+            )
+        )
+    (session,) = journal.list()
+    assert session.upload_id == caught.value.upload_id
+    assert (session.token is not None) == bool(headers)
+    s3.fake.clear_scripts()
+    s3.fake.requests.clear()
+    s3.driver.ex_resume_upload(session.upload_id, chunks(PARTS), ex_options=options)
+    s3.is_whole()
+    assert (s3.count(PART), s3.count(COMPLETE), journal.list()) == (0, 0, [])
 
 
 @pytest.mark.parametrize("older", [b"x" * len(DATA), b"x"])

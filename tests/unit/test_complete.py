@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from typing import Any
+from dataclasses import replace
 from collections.abc import Iterator
 
 import pytest
 
 from tests.fake_s3 import Quirks, faults
 from tests.unit.small import Service, whole, chunks, service, make_plain
+from libcloud_s3mpu.transfer.proof import LATE_SECONDS
 from libcloud_s3mpu.protocol.errors import (
     ServiceError,
     S3MultipartError,
@@ -18,6 +20,8 @@ from libcloud_s3mpu.protocol.errors import (
     TransientServiceError,
     CompletionUnknownError,
 )
+from libcloud_s3mpu.transfer.window import Window
+from libcloud_s3mpu.protocol.headers import TOKEN_HEADER
 
 COMPLETE = "CompleteMultipartUpload"
 
@@ -88,9 +92,121 @@ def test_nothing_is_aborted_where_nothing_can_be_known(fault: Any, running: Serv
     assert running.stored() == whole(4)
 
 
-def test_an_opaque_etag_proves_nothing(running: Service) -> None:
+KMS = {"x-amz-server-side-encryption": "aws:kms"}
+
+
+def by_default(fake: Any) -> None:
+    """Have the bucket encrypt by SSE-KMS, whatever a request says."""
+
+    def edit(response: Any) -> Any:
+        return replace(response, headers=(*response.headers, *KMS.items()))
+
+    for operation in ("InitiateMultipartUpload", "HeadObject"):
+        fake.script(operation, faults.Fault(name="kms", edit=edit), forever=True)
+
+
+def tokens(running: Service) -> list[str | None]:
+    sent = running.fake.requests_of("InitiateMultipartUpload")
+    return [record.headers.get(TOKEN_HEADER) for record in sent]
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_where_etags_are_opaque_a_token_proves_it(lost: str, running: Service) -> None:
+    running.fake.script(COMPLETE, LOST[lost])
+    meta = {"meta_data": {"mine": "kept"}}
+    running.driver.upload_object_via_stream(
+        chunks(4), running.container, "key", extra=meta, headers=KMS
+    )
+    assert running.stored() == whole(4)
+    (token,) = tokens(running)
+    assert token is not None and len(token) == 32
+    found = running.driver.get_object("bucket", "key")
+    assert found.meta_data == {"mine": "kept"}  # It is hidden from readers again.
+
+
+def test_no_token_is_used_where_the_etag_says_enough(running: Service) -> None:
+    running.upload(chunks(4))
+    sse_s3 = {"x-amz-server-side-encryption": "AES256"}
+    running.driver.upload_object_via_stream(chunks(4), running.container, "key", headers=sse_s3)
+    assert tokens(running) == [None, None]
+
+
+def test_another_objects_token_proves_nothing(running: Service) -> None:
+    def upload(source: Any) -> None:
+        running.driver.upload_object_via_stream(source, running.container, "key", headers=KMS)
+
+    upload(chunks(4))
+    older = running.fake.objects["bucket"]["key"]
+    running.fake.script(COMPLETE, faults.close("answer"), faults.error("NoSuchUpload"))
+    running.fake.script("ListParts", faults.error("NoSuchUpload"), forever=True)
+    with pytest.raises(CompletionUnknownError, match="is another's"):
+        upload(chunks(4))  # The very same bytes, even.
+    assert running.fake.objects["bucket"]["key"] is older
+
+
+def test_a_bucket_that_encrypts_by_default_is_learned_from_its_first_answer(
+    running: Service,
+) -> None:
+    by_default(running.fake)
+    running.upload(chunks(4), key="first")
     running.fake.script(COMPLETE, faults.close("answer", applied=True))
-    unknown(running, headers={"x-amz-server-side-encryption": "aws:kms"})
+    running.upload(chunks(4))
+    first, second = tokens(running)
+    assert first is None and second is not None
+
+
+def test_without_a_token_the_checksum_of_the_whole_proves_it(running: Service) -> None:
+    by_default(running.fake)
+    running.fake.script(COMPLETE, faults.close("answer", applied=True))
+    done = running.upload(chunks(4), checksum="sha256")
+    assert running.stored() == whole(4) and tokens(running) == [None]
+    assert done.extra["checksum"] == running.fake.objects["bucket"]["key"].checksum
+
+
+def test_without_token_and_checksum_an_opaque_etag_proves_nothing(running: Service) -> None:
+    by_default(running.fake)
+    running.fake.script(COMPLETE, faults.close("answer", applied=True))
+    unknown(running)
+
+
+def test_a_token_that_the_metadata_has_no_room_for_is_left_out(running: Service) -> None:
+    extra = {"meta_data": {"big": "x" * 2040}}
+    running.driver.upload_object_via_stream(
+        chunks(4), running.container, "key", extra=extra, headers=KMS
+    )
+    assert tokens(running) == [None]
+
+
+def test_an_object_that_shows_up_late_is_waited_for_and_not_for_ever(
+    running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(Window, "sleep", lambda self, seconds: slept.append(seconds))
+    running.fake.script(COMPLETE, faults.close("answer", applied=True))
+    running.fake.script("HeadObject", faults.answer(404), forever=True)
+    policy = replace(running.driver.ex_options.retry, max_delay_seconds=20.0)
+    error = None
+    try:
+        running.upload(chunks(4), retry=policy)
+    except CompletionUnknownError as caught:
+        error = caught
+    assert error is not None and "no object of that name is there" in str(error)
+    assert [wait for wait in slept if wait] == list(LATE_SECONDS)
+    assert 5 < sum(slept) < 15
+
+
+def test_a_missing_object_that_may_not_be_listed_is_waited_for_too(running: Service) -> None:
+    running.fake.script(COMPLETE, faults.close("answer", applied=True))
+    running.fake.script("HeadObject", faults.answer(403), faults.answer(403))
+    running.upload(chunks(4))
+
+
+def test_where_asking_is_forbidden_a_listed_upload_was_not_completed(running: Service) -> None:
+    running.fake.script(COMPLETE, faults.close("answer"), forever=True)
+    running.fake.script("HeadObject", faults.answer(403), forever=True)
+    with pytest.raises(RetriesExhaustedError):
+        running.upload(chunks(4))
+    assert running.fake.uploads == {}
 
 
 @pytest.mark.parametrize("lost", [faults.close("answer"), faults.error("InternalError")])

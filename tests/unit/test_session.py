@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -137,6 +138,7 @@ def full_session() -> UploadSession:
         source_bytes=7 * 2**40,
         source_stamp="1:2:3:4:5:0",
         has_opaque_etags=True,
+        token="00ff",
         began_at=1.5,
     )
     it.take_headers({"if-none-match": "*", "x-amz-request-payer": "requester", **SSE_C})
@@ -158,11 +160,11 @@ def test_what_is_saved_comes_back_as_it_was() -> None:
 
 def test_the_saved_form_names_its_version_and_every_field() -> None:
     saved = json.loads(full_session().to_json())
-    assert saved["version"] == 1
+    assert saved["version"] == 2
     assert set(saved) == {
         "version", "saved_at", "began_at", "state", "endpoint", "container", "object_name",
         "upload_id", "algorithm", "schedule", "source_bytes", "source_stamp", "has_opaque_etags",
-        "headers", "needs_headers", "parts",
+        "token", "headers", "needs_headers", "parts",
     }  # fmt: skip
 
 
@@ -194,19 +196,27 @@ def test_what_was_forged_into_the_headers_is_not_taken_back() -> None:
 
 def test_a_newer_version_is_refused_by_its_number() -> None:
     saved = json.loads(full_session().to_json())
-    saved["version"] = 2
-    with pytest.raises(SessionFormatError, match=r"newer libcloud_s3mpu \(version 2.*up to 1"):
+    saved["version"] = 3
+    with pytest.raises(SessionFormatError, match=r"newer libcloud_s3mpu \(version 3.*up to 2"):
         UploadSession.from_json(json.dumps(saved))
 
 
 def test_an_older_version_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     text = full_session().to_json()
-    monkeypatch.setattr(session_module, "VERSION", 3)
-    monkeypatch.setitem(session_module.UPGRADES, 1, lambda old: {**old, "second": True})
+    monkeypatch.setattr(session_module, "VERSION", 4)
+    monkeypatch.setitem(session_module.UPGRADES, 2, lambda old: {**old, "second": True})
     monkeypatch.setitem(
-        session_module.UPGRADES, 2, lambda old: {**old, "container": f"{old['second']}"}
+        session_module.UPGRADES, 3, lambda old: {**old, "container": f"{old['second']}"}
     )
     assert UploadSession.from_json(text).container == "True"
+
+
+def test_the_first_version_which_knew_no_token_is_read() -> None:
+    it = full_session()
+    saved = json.loads(it.to_json())
+    assert saved.pop("token") == "00ff"
+    saved["version"] = 1
+    assert UploadSession.from_json(json.dumps(saved)) == replace(it, token=None)
 
 
 def test_every_cut_of_a_saved_session_is_a_clear_error() -> None:
