@@ -42,6 +42,7 @@ from .protocol.events import (
     UploadEvent,
     PartUploaded,
     UploadAborted,
+    OrphanSuspected,
     UploadCompleted,
 )
 from .protocol.limits import R2_LIMITS, S3_LIMITS, SCALEWAY_LIMITS, Limits
@@ -75,6 +76,7 @@ __all__ = [
     "Limits",
     "MalformedAnswerError",
     "ObjectMissingError",
+    "OrphanSuspected",
     "PartRetried",
     "PartStarted",
     "PartUploaded",

@@ -116,6 +116,7 @@ def object_of(
             "checksum": result.checksum,
             "version_id": result.version_id,
             "seconds": result.seconds,
+            "orphan_suspects": list(result.orphan_suspects),
         },
         meta_data=extra.get("meta_data") or {},
         container=container,

@@ -188,7 +188,8 @@ class AmazonS3MultipartDriver(
         :type ex_options: :class:`UploadOptions`
 
         :return: ``extra`` has ``acl``, ``etag``, ``upload_id`` (None for a single ``PUT``),
-            ``parts``, ``part_size_bytes``, ``checksum``, ``version_id`` and ``seconds``.
+            ``parts``, ``part_size_bytes``, ``checksum``, ``version_id``, ``seconds`` and
+            ``orphan_suspects`` (ids of uploads that a lost answer may have left).
         :rtype: :class:`Object`
         """
         return self._put_object_multipart(

@@ -33,6 +33,7 @@ ROAD_ROOM = {
     "orphans",
     "resume",
     "begin",
+    "lost",
     "proof",
     "outcome",
     "watched",

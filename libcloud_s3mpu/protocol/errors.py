@@ -145,6 +145,8 @@ class TransportError(S3MultipartError):
     """No whole answer came: refused, reset, timed out, cut."""
 
     retryable = True
+    #: Whether any of the request may have reached the service: not so if nobody was there.
+    was_sent = True
     #: A kept-alive connection turned out dead before any of the answer: that was no attempt.
     is_stale = False
 

@@ -49,6 +49,18 @@ class PartUploaded(UploadEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrphanSuspected(UploadEvent):
+    """An answer to initiate was lost, and may have left an upload that nobody will end.
+
+    ``upload_ids`` names those that may be it, or another writer's, and were left alone; it is empty
+    where the service would not say, as ``reason`` tells.
+    """
+
+    upload_ids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadCompleted(UploadEvent):
     """The service confirmed the whole object."""
 

@@ -47,6 +47,9 @@ class UploadOptions:
         by it. Services that want equal parts need it for sources above 156 GiB.
     :param if_none_match: ``"*"`` creates the object only where none has that name.
     :param if_match: an ETag; replaces the object only while it has that one.
+    :param is_only_writer: nobody else uploads to this key meanwhile: what a lost answer to initiate
+        left there is aborted then. Without this promise it cannot be known to be nobody's, and is
+        only named (in the log, to ``on_event``, in the result's ``orphan_suspects``).
     :param retry: the :class:`~libcloud_s3mpu.protocol.retry.RetryPolicy` of every request.
     :param deadline_seconds: the whole upload must be done within this, from the call on; then it
         ends with :class:`~libcloud_s3mpu.protocol.errors.DeadlineExceededError` as any failed one
@@ -75,6 +78,7 @@ class UploadOptions:
     size_hint_bytes: int | None = None
     if_none_match: str | None = None
     if_match: str | None = None
+    is_only_writer: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     deadline_seconds: float | None = None
     min_throughput_bytes_per_second: float | None = None

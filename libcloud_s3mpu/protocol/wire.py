@@ -8,7 +8,9 @@ one of our errors, and believes a 200 only after it has read the body. Sending i
 
 from __future__ import annotations
 
+import re
 import hashlib
+from html import unescape
 from dataclasses import replace, dataclass
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +32,7 @@ from .messages import (
 )
 from .integrity import BodyCheck, BodyDigests, compare
 
+_UPLOAD_ID = re.compile(rb"<UploadId>([^<>]+)</UploadId>")
 #: S3 may take minutes over a complete and sends white space meanwhile (CompleteMultipartUpload,
 #: Amazon S3 API Reference, read 2026-11).
 COMPLETE_PATIENCE_SECONDS = 600.0
@@ -143,6 +146,18 @@ def initiate_result(request: S3Request, response: S3Response) -> str:
     if not upload_id or not upload_id.isprintable():
         raise malformed(request, response, "it has no usable UploadId")
     return upload_id
+
+
+def upload_id_in(cut: bytes) -> str | None:
+    """Give the upload id in an answer to initiate that was cut behind it; None if there is none.
+
+    Nobody but who asked for that upload gets such an answer: it proves whose the upload is.
+    """
+    found = _UPLOAD_ID.search(cut)
+    if b"<InitiateMultipartUploadResult" not in cut or found is None:
+        return None
+    upload_id = unescape(found.group(1).decode("utf-8", "replace"))
+    return upload_id if upload_id.isprintable() else None
 
 
 # -- upload part ---------------------------------------------------------------------------------

@@ -14,10 +14,13 @@ import secrets
 from typing import Protocol
 from collections.abc import Callable
 
+from .lost import Suspects, find_suspects
 from .attempt import Sender, retried, call_settled
-from ..protocol import wire
-from ..protocol.retry import RetryPolicy
+from .cleanup import add_text
+from ..protocol import wire, events
+from ..protocol.errors import TransportError, S3MultipartError, MalformedAnswerError
 from ..protocol.headers import is_opaque_etag, has_room_for_token
+from ..protocol.options import UploadOptions
 from ..protocol.session import UploadSession
 from ..protocol.messages import S3Response
 from ..protocol.integrity import BodyCheck
@@ -38,15 +41,22 @@ def begin_upload(
     sender: BeginSender,
     target: wire.Target,
     check: BodyCheck,
-    policy: RetryPolicy,
+    options: UploadOptions,
     on_begun: Callable[[], None],
+    tell: Callable[..., None],
     sleep: Callable[[float], None] = time.sleep,
-) -> None:
+) -> tuple[str, ...]:
     """Begin an upload, and put what the answer says into its session.
 
+    Gives the ids of uploads that answers which were lost may have left (:mod:`.lost`).
+
     :param on_begun: called the moment the upload id is known, also in an interrupt.
-    :raises S3MultipartError: if it could not be begun.
+    :param tell: given the event that there are such.
+    :raises S3MultipartError: if it could not be begun; its text names them.
     """
+    began = time.monotonic()
+    #: For each answer that was lost the upload id that was left of it, if any.
+    doubts: list[str | None] = []
     session.token = _token_for(sender, target)
     request = wire.initiate_request(target, check, token=session.token)
 
@@ -58,11 +68,76 @@ def begin_upload(
         session.initiated(upload_id)
         on_begun()
 
-    retried(
-        lambda _: begun(call_settled(sender, request, begun)),
-        policy=policy,
-        sleep=sleep,
-        sender=sender,
+    def once(_: int) -> None:
+        response = None
+        try:
+            response = call_settled(sender, request, begun)
+            begun(response)
+        except S3MultipartError as error:
+            if _may_have_begun(error):
+                cut = response.body if response is not None else _partial_of(error)
+                doubts.append(wire.upload_id_in(cut))
+            raise
+
+    def search() -> Suspects:
+        return find_suspects(
+            sender=sender,
+            target=target,
+            own_id=session.upload_id,
+            lost=doubts,
+            began=began,
+            policy=options.retry,
+            aborts=options.is_only_writer,
+        )
+
+    try:
+        retried(once, policy=options.retry, sleep=sleep, sender=sender)
+    except S3MultipartError as error:
+        if doubts and (said := _said(target, search())):
+            log.warning("%s", said)
+            add_text(error, said)
+        raise
+    if not doubts:
+        return ()
+    suspects = search()
+    if said := _said(target, suspects):
+        log.warning("%s", said)
+        tell(events.OrphanSuspected, upload_ids=suspects.upload_ids, reason=said)
+    return suspects.upload_ids
+
+
+def _may_have_begun(error: S3MultipartError) -> bool:
+    """Tell whether there may be an upload although this is what came back."""
+    if isinstance(error, TransportError):
+        return error.was_sent
+    return isinstance(error, MalformedAnswerError) or (
+        (error.http_status or 0) >= 500 and not error.throttled
+    )
+
+
+def _partial_of(error: BaseException | None) -> bytes:
+    """Give what came of an answer before its connection ended (``http.client.IncompleteRead``)."""
+    while error is not None:
+        partial = getattr(error, "partial", None)
+        if isinstance(partial, bytes):
+            return partial
+        error = error.__cause__
+    return b""
+
+
+def _said(target: wire.Target, suspects: Suspects) -> str:
+    where = f"{target.bucket}/{target.key}"
+    if suspects.problem:
+        return (
+            f"an answer to CreateMultipartUpload of {where} was lost, and whether it left an "
+            f"upload cannot be told: {suspects.problem}"
+        )
+    if not suspects.upload_ids:
+        return ""
+    return (
+        f"an answer to CreateMultipartUpload of {where} was lost; upload "
+        f"{', '.join(suspects.upload_ids)} may be what it left, or another writer's, and was left "
+        "alone: free it with driver.ex_abort_upload or ex_cleanup_multipart_uploads"
     )
 
 

@@ -114,7 +114,7 @@ def _end_gone(
         if not isinstance(second, UploadMissingError):
             log.info("%s; its own word is that the upload is gone", second.value)
         session.move(Event.GONE_FOUND)
-        _add_text(
+        add_text(
             error,
             "The upload was aborted elsewhere, by another client or a lifecycle rule; nothing of "
             "it is left: upload the source anew",
@@ -235,12 +235,13 @@ def note_kept(error: BaseException, session: UploadSession) -> None:
     if isinstance(error, S3MultipartError):
         error.resumable = True
         error.upload_id = error.upload_id or session.upload_id
-        _add_text(error, text)
+        add_text(error, text)
     else:
         _add_note(error, text)
 
 
-def _add_text(error: S3MultipartError, text: str) -> None:
+def add_text(error: S3MultipartError, text: str) -> None:
+    """Put a line behind an error's text."""
     error.value = f"{error.value}\n{text}"
     error.args = (error.value,)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from collections.abc import Iterator
 
 import urllib3
 import requests
@@ -58,21 +59,34 @@ def transport_error(request: messages.S3Request, error: BaseException) -> Transp
         pass  # Refused, or the name is unknown; urllib3 derives it from its connect time-out.
     elif isinstance(error, _TIMEOUTS) or getattr(error, "is_timeout", False):
         cls = ConnectionTimeoutError
-    return cls(f"{messages.described(request)}: {text}", **messages.context_of(request))
+    made = cls(f"{messages.described(request)}: {text}", **messages.context_of(request))
+    made.was_sent = not _is_unconnected(error)
+    return made
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was made of, the innermost last."""
+    seen: BaseException | None = error
+    for _ in range(9):
+        if seen is None:
+            return
+        yield seen
+        inner = getattr(seen, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((a for a in seen.args if isinstance(a, BaseException)), None)
+        seen = inner if inner is not None else seen.__cause__
+
+
+def _is_unconnected(error: BaseException) -> bool:
+    """Tell whether it failed before there was a connection: nothing was sent then."""
+    # urllib3 derives "refused" and "name unknown" from its connect time-out.
+    kinds = (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError)
+    return any(isinstance(each, kinds) for each in _causes(error))
 
 
 def _reason(error: BaseException) -> str:
     """Give the innermost cause in words, without the URL that requests quotes."""
-    seen: BaseException = error
-    for _ in range(8):
-        inner = getattr(seen, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((a for a in seen.args if isinstance(a, BaseException)), None)
-        if inner is None:
-            inner = seen.__cause__
-        if inner is None:
-            break
-        seen = inner
+    seen = list(_causes(error))[-1]
     text = str(seen).split("): ", 1)[-1] if "object at 0x" in str(seen) else str(seen)
     return f"{type(seen).__name__}: {messages.redacted(text)}" if text else type(seen).__name__
 

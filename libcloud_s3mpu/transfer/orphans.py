@@ -90,7 +90,7 @@ class CleanupError(S3MultipartError):
         return error
 
 
-class _Dated:
+class DatedSender:
     """A sender that notes the date of the last answer: the service's clock."""
 
     def __init__(self, sender: Sender) -> None:
@@ -137,8 +137,8 @@ class Cleanup:
     dry_run: bool = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        self._sender: Any = _Dated(self.sender)
-        self._here = (0, _OpenHere(set(), set()))
+        self._sender: Any = DatedSender(self.sender)
+        self._here = (0, OpenHere(set(), set()))
         self._seen = 0
         self._aborted: list[OrphanedUpload] = []
         self._skipped: list[SkippedUpload] = []
@@ -194,7 +194,7 @@ class Cleanup:
         here = self._open_here()
         if upload.upload_id in here.upload_ids or (self.bucket, upload.key) in here.objects:
             return self._skip(upload, "this process has it open")
-        began = _moment(upload.initiated)
+        began = moment_of(upload.initiated)
         if began is None:
             return self._skip(upload, f"it has no readable Initiated ({upload.initiated!r})")
         if self._is_young(began):
@@ -224,11 +224,11 @@ class Cleanup:
         )
         return None
 
-    def _open_here(self) -> _OpenHere:
+    def _open_here(self) -> OpenHere:
         """Walk over all objects once for each page of the listing, after it came."""
         page, found = self._here
         if page != self._sender.pages:
-            found = _OpenHere.now()
+            found = OpenHere.now()
             self._here = (self._sender.pages, found)
         return found
 
@@ -265,7 +265,7 @@ class _NewestPart:
     def call(self, request: S3Request) -> S3Response:
         response: S3Response = self._sender.call(request)
         if response.status == 200:
-            moments = [_moment(text) for text in _last_modified(response.body)]
+            moments = [moment_of(text) for text in _last_modified(response.body)]
             known = [m for m in (*moments, self.newest) if m is not None]
             self.newest = max(known, default=None)
         return response
@@ -284,14 +284,14 @@ def _last_modified(body: bytes) -> Iterator[str | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _OpenHere:
+class OpenHere:
     """What this process is at, whichever driver runs it: upload ids, and objects being begun."""
 
     upload_ids: set[str | None]
     objects: set[tuple[str, str]]
 
     @classmethod
-    def now(cls) -> _OpenHere:
+    def now(cls) -> OpenHere:
         # The sessions themselves are asked, wherever they are held: there is no register that an
         # upload could be missing from. They have slots, so a weak one cannot be kept.
         sessions = [found for found in gc.get_objects() if type(found) is UploadSession]
@@ -309,7 +309,7 @@ def _date_of(headers: Mapping[str, str]) -> float | None:
     return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def _moment(text: str | None) -> float | None:
+def moment_of(text: str | None) -> float | None:
     """Read ISO 8601 as services write it (``Z``, any number of decimals); seconds since epoch."""
     match = re.fullmatch(
         r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:?\d\d)?", (text or "").strip()

@@ -32,6 +32,8 @@ class UploadResult:
     :param checksum: base64, with the ``-N`` of a composite one, as the service answered it and the
         parts make it (the latter alone where its answer has none). None where none was used; MD5s
         are in the ETag.
+    :param orphan_suspects: uploads that a lost answer to initiate may have left; nobody else knows
+        of them (:mod:`.lost`).
     :param seconds: from the first request to the confirmation.
     """
 
@@ -43,6 +45,7 @@ class UploadResult:
     checksum: str | None
     version_id: str | None
     seconds: float
+    orphan_suspects: tuple[str, ...] = ()
 
 
 def uploaded(
@@ -54,6 +57,7 @@ def uploaded(
     began: float,
     upload_id: str | None = None,
     parts: int = 1,
+    suspects: tuple[str, ...] = (),
 ) -> UploadResult:
     """Make the result of what was confirmed; ``began`` is on :func:`time.monotonic`."""
     return UploadResult(
@@ -65,6 +69,7 @@ def uploaded(
         checksum=stored.checksum,
         version_id=stored.version_id,
         seconds=time.monotonic() - began,
+        orphan_suspects=suspects,
     )
 
 

@@ -100,6 +100,7 @@ class Upload:
         self._budget = RetryBudget(SHARED_RETRIES)
         self._digests: dict[int, BodyDigests] = {}
         self._standing = standing
+        self._suspects: tuple[str, ...] = ()
         self._is_paused = is_paused
         if session is None:
             session = UploadSession(container=target.bucket, object_name=target.key)
@@ -205,13 +206,14 @@ class Upload:
         self._session.schedule = intake.schedule
         self._session.source_bytes = intake.known_size
         self._session.source_stamp = intake.stamp()
-        begin_upload(
+        self._suspects = begin_upload(
             session=self._session,
             sender=self._sender,
             target=self._target,
             check=self._check,
-            policy=self._options.retry,
+            options=self._options,
             on_begun=self._keeper.begin,
+            tell=self._tell,
             sleep=self._window.sleep,
         )
 
@@ -373,6 +375,7 @@ class Upload:
             parts=number,
             part_size=parts[0].size,
             began=self._began,
+            suspects=self._suspects,
         )
 
     # -- the failure road, and who hears of it ---------------------------------------------------

@@ -250,7 +250,9 @@ def test_an_initiate_without_an_upload_id_is_an_error(container: Container, mock
     mock.fails = {"CreateMultipartUpload": [answered("initiate_multipart_no_upload_id.xml")] * 9}
     with pytest.raises(LibcloudError, match="UploadId"):
         upload(container)
-    assert set(mock.verbs()) == {"CreateMultipartUpload"}
+    # What those answers may have left is looked for once.
+    assert set(mock.verbs()) == {"CreateMultipartUpload", "ListMultipartUploads"}
+    assert mock.verbs().count("ListMultipartUploads") <= 2  # Plainly, and percent-encoded.
 
 
 def test_a_part_without_an_etag_is_no_part(container: Container, mock: Mock) -> None:

@@ -21,9 +21,7 @@ from libcloud_s3mpu.protocol.retry import RetryPolicy
 #: Tests of behaviour that is not there yet: the begin of a test's name (with its parameters) ->
 #: why. They are strict: the day one passes, its line here goes.
 NOT_YET = {
-    "test_f16_an_initiate_whose": "defect: the orphan of a lost answer is neither found nor told",
     "test_f88_": "presigned part URLs not built yet",
-    "test_soak_with_lost_answers": "defect 16: orphans of initiates whose answer was lost",
 }
 #: Seconds that one test may take before it counts as a hang.
 LIMIT_SECONDS = 30

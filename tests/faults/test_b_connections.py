@@ -7,6 +7,8 @@ import time
 import socket
 import logging
 from typing import Any
+from datetime import timedelta
+from dataclasses import replace
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +33,7 @@ from tests.faults.outcomes import (
 from libcloud_s3mpu.protocol import wire
 from libcloud_s3mpu.protocol.retry import NO_RETRIES, RetryPolicy
 from libcloud_s3mpu.protocol.errors import TransportError, S3MultipartError, DeadlineExceededError
+from libcloud_s3mpu.protocol.events import OrphanSuspected
 from libcloud_s3mpu.protocol.limits import Limits
 
 MIB = 1024 * 1024
@@ -106,26 +109,101 @@ def test_f15_a_part_whose_answer_was_lost_is_sent_under_the_same_number(
     assert sorted(s3.sent_parts(), key=str) == [1, 2, 2, 3, 4]
 
 
+def told_of(caplog: pytest.LogCaptureFixture) -> str:
+    """Give what was logged as a warning by our loggers."""
+    ours = [each for each in caplog.records if each.name.startswith("libcloud_s3mpu")]
+    return "\n".join(each.getMessage() for each in ours if each.levelno >= logging.WARNING)
+
+
 @pytest.mark.parametrize("after_bytes", [0, 60, -20])
 def test_f16_an_initiate_whose_answer_was_lost_leaves_no_orphan_that_nobody_knows_of(
     after_bytes: int, s3: Tried, caplog: pytest.LogCaptureFixture
 ) -> None:
     fault = faults.close("answer", after_bytes=after_bytes, applied=True)
     s3.fake.script(INITIATE, fault)
-    with caplog.at_level(logging.WARNING):
-        s3.upload(chunks(PARTS))
-    assert s3.stored() == DATA
-    ours = [each for each in caplog.records if each.name.startswith("libcloud_s3mpu")]
-    assert s3.fake.uploads == {} or any("bucket/key" in each.getMessage() for each in ours)
+    heard: list[Any] = []
+    done = s3.upload(chunks(PARTS), on_event=heard.append)
+    assert s3.stored() == DATA and s3.count(ABORT) <= 1
+    left = list(s3.fake.uploads)
+    assert done.extra["orphan_suspects"] == left
+    events = [each.upload_ids for each in heard if isinstance(each, OrphanSuspected)]
+    assert events == ([tuple(left)] if left else [])
+    assert all(each in told_of(caplog) for each in left)
+    assert bool(left) == ("bucket/key" in told_of(caplog))
+    if s3.driver.ex_transport == "lean":  # There the rest of a cut answer is at hand.
+        assert (left == []) == (after_bytes == -20)
 
 
-def test_f16_the_upload_of_another_writer_of_the_same_name_is_left_alone(s3: Tried) -> None:
+def test_f16_an_answer_that_was_cut_behind_the_upload_id_proves_whose_it_is(s3: Tried) -> None:
+    def cut(response: Any) -> Any:
+        return replace(response, body=response.body[:-20])
+
+    s3.fake.script(INITIATE, faults.Fault(name="cut", edit=cut))
+    done = s3.upload(chunks(PARTS))
+    s3.is_whole()
+    assert done.extra["orphan_suspects"] == []
+    assert s3.count("ListMultipartUploads") == 0
+
+
+def test_f16_an_only_writer_has_it_aborted(s3: Tried, caplog: pytest.LogCaptureFixture) -> None:
+    s3.fake.script(INITIATE, faults.close("answer", applied=True))
+    s3.succeeds(is_only_writer=True)
+    assert s3.count(ABORT) == 1 and told_of(caplog) == ""
+
+
+def test_f16_where_nobody_may_list_it_is_said_that_it_cannot_be_told(
+    s3: Tried, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3.fake.script(INITIATE, faults.close("answer", applied=True))
+    s3.fake.script("ListMultipartUploads", faults.error("AccessDenied"))
+    s3.upload(chunks(PARTS))
+    assert "cannot be told" in told_of(caplog) and "bucket/key" in told_of(caplog)
+
+
+def test_f16_an_initiate_that_never_comes_back_says_what_it_may_have_left(s3: Tried) -> None:
+    forever(s3.fake, INITIATE, faults.close("answer", applied=True))
+    with pytest.raises(TransportError) as caught:
+        s3.timed(lambda: s3.upload(chunks(PARTS)))
+    assert len(s3.fake.uploads) == s3.count(INITIATE) > 1
+    assert all(upload_id in str(caught.value) for upload_id in s3.fake.uploads)
+
+
+def test_f16_an_initiate_that_left_nothing_says_nothing(
+    s3: Tried, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3.fake.script(INITIATE, faults.close("answer"))
+    s3.succeeds()
+    assert told_of(caplog) == "" and s3.count("ListMultipartUploads") == 1
+
+
+@pytest.mark.parametrize("is_only_writer", [False, True])
+def test_f16_the_upload_of_another_writer_of_the_same_name_is_left_alone(
+    is_only_writer: bool, s3: Tried, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(OSError):
         s3.upload(Counted(3, OSError()), on_failure="keep")
     (others,) = s3.fake.uploads
     s3.fake.script(INITIATE, faults.close("answer", applied=True))
-    s3.upload(chunks(PARTS))
+    done = s3.upload(chunks(PARTS), is_only_writer=is_only_writer)
     assert others in s3.fake.uploads and s3.stored() == DATA
+    # It has parts: nobody could have sent any to the lost one.
+    assert others not in done.extra["orphan_suspects"] and others not in told_of(caplog)
+
+
+def test_f16_what_was_begun_before_or_by_another_is_no_suspect(s3: Tried) -> None:
+    def begin() -> str:
+        s3.driver._initiate_multipart(s3.container, "key")
+        return list(s3.fake.uploads)[-1]
+
+    clock = s3.fake.clock
+    s3.fake.clock = lambda: clock() - timedelta(minutes=5)
+    before = begin()
+    s3.fake.clock = clock
+    longer = s3.driver._initiate_multipart(s3.container, "key-of-more")
+    s3.fake.script(INITIATE, faults.close("answer", applied=True))
+    done = s3.upload(chunks(PARTS), is_only_writer=True)
+    assert done.extra["orphan_suspects"] == []
+    assert set(s3.fake.uploads) == {before, longer}
 
 
 @pytest.mark.parametrize("applied", [False, True])

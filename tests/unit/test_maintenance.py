@@ -23,7 +23,7 @@ from libcloud_s3mpu.maintenance import as_json
 from libcloud_s3mpu.protocol.retry import NO_RETRIES
 from libcloud_s3mpu.protocol.errors import InvalidRequestError, ContainerMissingError
 from libcloud_s3mpu.protocol.options import UploadOptions
-from libcloud_s3mpu.transfer.orphans import CleanupError, CleanupReport, _moment
+from libcloud_s3mpu.transfer.orphans import CleanupError, CleanupReport, moment_of
 from libcloud_s3mpu.protocol.lifecycle import RULE_ID
 
 DAY = timedelta(days=1)
@@ -339,7 +339,7 @@ def test_a_report_is_plain_values(made: Service) -> None:
 )
 def test_moments_as_services_write_them(text: str | None, expected: str | None) -> None:
     wanted = datetime.fromisoformat(expected).timestamp() if expected else None
-    assert _moment(text) == wanted
+    assert moment_of(text) == wanted
 
 
 # -- the lifecycle rule ----------------------------------------------------------------------------
