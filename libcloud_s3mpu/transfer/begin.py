@@ -126,19 +126,17 @@ def _partial_of(error: BaseException | None) -> bytes:
 
 
 def _said(target: wire.Target, suspects: Suspects) -> str:
-    where = f"{target.bucket}/{target.key}"
-    if suspects.problem:
-        return (
-            f"an answer to CreateMultipartUpload of {where} was lost, and whether it left an "
-            f"upload cannot be told: {suspects.problem}"
+    """Say what may have been left, and why that is not known for certain; empty if nothing was."""
+    lost = f"an answer to CreateMultipartUpload of {target.bucket}/{target.key} was lost"
+    said = []
+    if suspects.upload_ids:
+        said.append(
+            f"upload {', '.join(suspects.upload_ids)} may be what it left, or another writer's, "
+            "and is there: free it with driver.ex_abort_upload or ex_cleanup_multipart_uploads"
         )
-    if not suspects.upload_ids:
-        return ""
-    return (
-        f"an answer to CreateMultipartUpload of {where} was lost; upload "
-        f"{', '.join(suspects.upload_ids)} may be what it left, or another writer's, and was left "
-        "alone: free it with driver.ex_abort_upload or ex_cleanup_multipart_uploads"
-    )
+    if suspects.problem:
+        said.append(f"whether it left an upload cannot be told: {suspects.problem}")
+    return "; ".join([lost, *said]) if said else ""
 
 
 def _token_for(sender: BeginSender, target: wire.Target) -> str | None:

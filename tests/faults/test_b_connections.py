@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import socket
 import logging
@@ -188,6 +189,33 @@ def test_f16_the_upload_of_another_writer_of_the_same_name_is_left_alone(
     assert others in s3.fake.uploads and s3.stored() == DATA
     # It has parts: nobody could have sent any to the lost one.
     assert others not in done.extra["orphan_suspects"] and others not in told_of(caplog)
+
+
+def test_f16_a_service_whose_dates_say_nothing_is_not_believed_about_them(s3: Tried) -> None:
+    """Moto dates every upload 2010, with a right Date in its answers."""
+
+    def old(response: Any) -> Any:
+        dated = rb"<Initiated>2010-11-10T20:48:33.000Z</Initiated>"
+        body = re.sub(rb"<Initiated>[^<]*</Initiated>", dated, response.body)
+        return replace(response, body=body)
+
+    s3.fake.script("ListMultipartUploads", faults.Fault(name="2010", edit=old))
+    s3.fake.script(INITIATE, faults.close("answer", applied=True))
+    done = s3.upload(chunks(PARTS))
+    assert done.extra["orphan_suspects"] == list(s3.fake.uploads) != []
+
+
+def test_f16_what_is_ours_and_cannot_be_aborted_is_told(
+    lean: Tried, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = faults.close("answer", after_bytes=-20, applied=True)
+    lean.fake.script(INITIATE, lost, faults.close("answer", applied=True))
+    lean.fake.script("ListMultipartUploads", faults.error("AccessDenied"))
+    lean.fake.script(ABORT, faults.error("AccessDenied"))
+    done = lean.upload(chunks(PARTS))
+    first, _ = lean.fake.uploads
+    assert done.extra["orphan_suspects"] == [first]
+    assert first in told_of(caplog) and "cannot be told" in told_of(caplog)
 
 
 def test_f16_what_was_begun_before_or_by_another_is_no_suspect(s3: Tried) -> None:
