@@ -14,6 +14,9 @@ from .messages import S3Request, S3Response, malformed, parse_body, raise_for_st
 
 #: Uploads asked for in one page: S3's own maximum.
 PAGE = 1000
+#: The most that one upload takes in an answer, in bytes: a key of 1,024, each of them escaped by six,
+#: besides ids and names.
+ENTRY_BYTES = 8 * 1024
 ENCODED = ("encoding-type", "url")
 
 
@@ -43,14 +46,16 @@ def list_uploads_request(
     delimiter: str | None = None,
     marker: tuple[str, str] | None = None,
     is_encoded: bool = False,
+    most: int = PAGE,
 ) -> S3Request:
     """Make the ``GET ?uploads`` of the page after ``marker``.
 
+    :param most: uploads in one page.
     :param is_encoded: ask for percent-encoded keys, for a page that XML cannot carry otherwise
         (another client used a control character). Not always: Ceph 16 encodes without saying so in
         its answer, and others ignore it, so only a page that was unreadable plainly tells.
     """
-    query = [("uploads", ""), ("max-uploads", str(PAGE))]
+    query = [("uploads", ""), ("max-uploads", str(most))]
     if is_encoded:
         query.append(ENCODED)
     if prefix:
@@ -60,7 +65,11 @@ def list_uploads_request(
     if marker is not None:
         query += [("key-marker", marker[0]), ("upload-id-marker", marker[1])]
     return S3Request(
-        operation="ListMultipartUploads", method="GET", bucket=bucket, query=tuple(query)
+        operation="ListMultipartUploads",
+        method="GET",
+        bucket=bucket,
+        query=tuple(query),
+        answer_limit=min(xml.MAX_XML_BYTES, most * ENTRY_BYTES),
     )
 
 

@@ -60,7 +60,7 @@ def transport_error(request: messages.S3Request, error: BaseException) -> Transp
     elif isinstance(error, _TIMEOUTS) or getattr(error, "is_timeout", False):
         cls = ConnectionTimeoutError
     made = cls(f"{messages.described(request)}: {text}", **messages.context_of(request))
-    made.was_sent = not _is_unconnected(error)
+    made.was_sent = not (_is_unconnected(error) or _is_certificate_error(error))
     return made
 
 

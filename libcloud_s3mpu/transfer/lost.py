@@ -39,7 +39,9 @@ log = logging.getLogger("libcloud_s3mpu.lost")
 #: ``Date`` and ``Initiated`` are cut to whole seconds, each.
 CLOCK_SECONDS = 2.0
 #: Uploads of a listing that are looked at. S3 lists a key before those that only begin with it.
-MOST_LISTED = 2000
+MOST_LISTED = 1000
+#: Of one page: an upload must not need the memory of a long listing.
+PAGE_SIZE = 100
 #: Seconds that the search may take: the first part waits for it.
 SEARCH_SECONDS = 20.0
 
@@ -95,7 +97,12 @@ def _listed(
 ) -> list[str]:
     dated = DatedSender(sender)
     listing = iterate_uploads(
-        dated, target.bucket, prefix=target.key, delimiter=None, policy=policy
+        dated,
+        target.bucket,
+        prefix=target.key,
+        delimiter=None,
+        policy=policy,
+        page_size=PAGE_SIZE,
     )
     pending = [each for each in islice(listing, MOST_LISTED) if each.key == target.key]
     own = next((each for each in pending if each.upload_id in settled), None)

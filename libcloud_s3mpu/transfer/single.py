@@ -13,7 +13,13 @@ from .attempt import Sender, retried
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import ObjectMissingError, MalformedAnswerError
-from ..protocol.listing import UploadPage, PendingUpload, list_uploads_result, list_uploads_request
+from ..protocol.listing import (
+    PAGE,
+    UploadPage,
+    PendingUpload,
+    list_uploads_result,
+    list_uploads_request,
+)
 from ..protocol.session import UploadedPart
 from ..protocol.messages import Body, Bytes, S3Response
 from ..protocol.integrity import BodyCheck, digests_of
@@ -119,6 +125,7 @@ def iterate_uploads(
     prefix: str | None,
     delimiter: str | None,
     policy: RetryPolicy,
+    page_size: int = PAGE,
 ) -> Iterator[PendingUpload]:
     """Yield the uploads under way in a bucket, page by page."""
     marker: tuple[str, str] | None = None
@@ -126,7 +133,12 @@ def iterate_uploads(
 
     def ask(*, is_encoded: bool) -> UploadPage:
         request = list_uploads_request(
-            bucket, prefix=prefix, delimiter=delimiter, marker=marker, is_encoded=is_encoded
+            bucket,
+            prefix=prefix,
+            delimiter=delimiter,
+            marker=marker,
+            is_encoded=is_encoded,
+            most=page_size,
         )
         return list_uploads_result(request, sender.call(request))
 
