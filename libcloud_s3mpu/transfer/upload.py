@@ -28,7 +28,7 @@ from .intake import Intake
 from .resume import Standing, gone, paused, etag_there, with_digest, resumed_check
 from .single import put_whole
 from .window import Window
-from .attempt import PartJob, retried
+from .attempt import PartJob
 from .cleanup import close_source, end_failed_upload
 from .journal import Keeper
 from .outcome import Teller, UploadResult, uploaded
