@@ -14,8 +14,8 @@ from .messages import S3Request, S3Response, malformed, parse_body, raise_for_st
 
 #: Uploads asked for in one page: S3's own maximum.
 PAGE = 1000
-#: The most that one upload takes in an answer, in bytes: a key of 1,024, each of them escaped by six,
-#: besides ids and names.
+#: The most that one upload takes in an answer, in bytes: a key of 1,024, each of them escaped by
+#: six, besides ids and names.
 ENTRY_BYTES = 8 * 1024
 ENCODED = ("encoding-type", "url")
 

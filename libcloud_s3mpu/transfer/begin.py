@@ -75,8 +75,7 @@ def begin_upload(
             begun(response)
         except S3MultipartError as error:
             if _may_have_begun(error):
-                cut = response.body if response is not None else _partial_of(error)
-                doubts.append(wire.upload_id_in(cut))
+                doubts.append(_proof_in(response, error))
             raise
 
     def search() -> Suspects:
@@ -115,14 +114,19 @@ def _may_have_begun(error: S3MultipartError) -> bool:
     )
 
 
-def _partial_of(error: BaseException | None) -> bytes:
-    """Give what came of an answer before its connection ended (``http.client.IncompleteRead``)."""
+def _proof_in(response: S3Response | None, error: BaseException | None) -> str | None:
+    """Give the upload id in what came of an answer; its text is no local of a frame that raises.
+
+    Where there is no answer, ``http.client.IncompleteRead`` has what came before it was cut.
+    """
+    if response is not None:
+        return wire.upload_id_in(response.body)
     while error is not None:
         partial = getattr(error, "partial", None)
         if isinstance(partial, bytes):
-            return partial
+            return wire.upload_id_in(partial)
         error = error.__cause__
-    return b""
+    return None
 
 
 def _said(target: wire.Target, suspects: Suspects) -> str:
