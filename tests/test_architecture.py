@@ -34,7 +34,7 @@ ROAD_ROOM = {
     "resume",
     "outcome",
 }
-SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "chunks", "files"}
+SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "running", "chunks", "files"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 80
 

@@ -8,7 +8,6 @@ open, an answer that makes no sense. The door to it is :mod:`libcloud_s3mpu.main
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from typing import Any
@@ -20,11 +19,11 @@ from collections.abc import Mapping, Iterator
 from . import single
 from .attempt import Sender
 from .cleanup import abort_upload
+from .running import open_here
 from ..protocol import xml, wire
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import S3MultipartError, UploadMissingError
 from ..protocol.listing import PendingUpload
-from ..protocol.session import State, UploadSession
 from ..protocol.messages import S3Request, S3Response
 
 
@@ -96,11 +95,9 @@ class _Dated:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self.date: float | None = None
-        self.pages = 0
 
     def call(self, request: S3Request) -> S3Response:
         response = self._sender.call(request)
-        self.pages += request.operation == "ListMultipartUploads"
         self.date = _date_of(response.headers) or self.date
         return response
 
@@ -138,7 +135,6 @@ class Cleanup:
 
     def __post_init__(self) -> None:
         self._sender: Any = _Dated(self.sender)
-        self._here = (0, _OpenHere(set(), set()))
         self._seen = 0
         self._aborted: list[OrphanedUpload] = []
         self._skipped: list[SkippedUpload] = []
@@ -191,8 +187,7 @@ class Cleanup:
     def _judge(self, upload: PendingUpload) -> None:
         if upload.upload_id in self.owned:
             return self._skip(upload, "a journal owns it")
-        here = self._open_here()
-        if upload.upload_id in here.upload_ids or (self.bucket, upload.key) in here.objects:
+        if open_here().has(self.bucket, upload.key, upload.upload_id):
             return self._skip(upload, "this process has it open")
         began = _moment(upload.initiated)
         if began is None:
@@ -223,14 +218,6 @@ class Cleanup:
             )
         )
         return None
-
-    def _open_here(self) -> _OpenHere:
-        """Walk over all objects once for each page of the listing, after it came."""
-        page, found = self._here
-        if page != self._sender.pages:
-            found = _OpenHere.now()
-            self._here = (self._sender.pages, found)
-        return found
 
     def _skip(self, upload: PendingUpload, reason: str) -> None:
         self._skipped.append(
@@ -281,24 +268,6 @@ def _last_modified(body: bytes) -> Iterator[str | None]:
         return  # Its reader says so.
     for part in xml.children(root, "Part"):
         yield xml.text_of(part, "LastModified")
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenHere:
-    """What this process is at, whichever driver runs it: upload ids, and objects being begun."""
-
-    upload_ids: set[str | None]
-    objects: set[tuple[str, str]]
-
-    @classmethod
-    def now(cls) -> _OpenHere:
-        # The sessions themselves are asked, wherever they are held: there is no register that an
-        # upload could be missing from. They have slots, so a weak one cannot be kept.
-        sessions = [found for found in gc.get_objects() if type(found) is UploadSession]
-        return cls(
-            {s.upload_id for s in sessions if s.state in (State.OPEN, State.COMPLETING)},
-            {(s.container, s.object_name) for s in sessions if s.state is State.NEW},
-        )
 
 
 def _date_of(headers: Mapping[str, str]) -> float | None:
