@@ -124,13 +124,15 @@ class Cleanup:
     """One clean-up of one container.
 
     :param owned: ids of uploads that are not touched.
+    :param unreadable: names of what may own any upload: while there is one, none is touched.
     """
 
     sender: Sender
     bucket: str
     policy: RetryPolicy = field(kw_only=True)
     older_than_seconds: float = field(kw_only=True)
-    owned: set[str | None] = field(kw_only=True)
+    owned: frozenset[str] = field(kw_only=True)
+    unreadable: tuple[str, ...] = field(kw_only=True, default=())
     dry_run: bool = field(kw_only=True)
 
     def __post_init__(self) -> None:
@@ -187,6 +189,9 @@ class Cleanup:
     def _judge(self, upload: PendingUpload) -> None:
         if upload.upload_id in self.owned:
             return self._skip(upload, "a journal owns it")
+        if self.unreadable:
+            names = ", ".join(self.unreadable[:3])
+            return self._skip(upload, f"a journal cannot be read and may own it ({names})")
         if open_here().has(self.bucket, upload.key, upload.upload_id):
             return self._skip(upload, "this process has it open")
         began = _moment(upload.initiated)
