@@ -18,8 +18,9 @@ from collections.abc import Mapping, Callable, Iterator
 import click
 
 from . import __version__
-from .cli_words import S3Url, Failed, ReaderGoneError, one_line, parse_size
+from .cli_words import S3Url, Failed, ReaderGoneError, one_line, parse_size, shell_word
 from .cli_profile import Given, Settings, find_settings
+from .transfer.journal import FileJournal
 
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _LOGGER = "libcloud_s3mpu"
@@ -42,6 +43,8 @@ class Session:
         self.is_debug = False
         #: What a failed command left on the service; said after the error.
         self.outcome = ""
+        #: The command that goes on with an upload that was kept; said on a line of its own.
+        self.go_on = ""
 
     def close(self) -> None:
         self._stack.close()
@@ -95,6 +98,24 @@ class Session:
             # one region; AWS refuses to make a bucket elsewhere without it.
             driver.ex_location_name = driver.ex_location_name or settings.region
         return driver
+
+    def journal(self) -> FileJournal:
+        """Give the journal of uploads that are kept: S3MPU_JOURNAL, or the user's own folder.
+
+        :raises Failed: without the packages that it needs.
+        """
+        try:
+            return FileJournal(self._environ.get("S3MPU_JOURNAL") or None)
+        except ImportError as error:
+            raise Failed(str(error)) from error
+
+    def command(self, *words: str) -> str:
+        """Give a command line for a shell, with this one's options for the service."""
+        given = dict(self.given)
+        options = [] if given.pop("verifies_ssl", True) else ["--no-verify-ssl"]
+        for name, value in given.items():
+            options += [f"--{name.replace('_', '-')}", str(value)]
+        return " ".join(shell_word(word) for word in ("s3mpu", *words, *options))
 
     def out(self, text: str) -> None:
         """Write a line to standard output.

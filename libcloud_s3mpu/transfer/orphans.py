@@ -26,6 +26,9 @@ from ..protocol.errors import S3MultipartError, UploadMissingError
 from ..protocol.listing import PendingUpload
 from ..protocol.messages import S3Request, S3Response
 
+#: How the reason begins that leaves every upload alone.
+UNREADABLE = "a journal cannot be read and may own it"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrphanedUpload:
@@ -191,7 +194,7 @@ class Cleanup:
             return self._skip(upload, "a journal owns it")
         if self.unreadable:
             names = ", ".join(self.unreadable[:3])
-            return self._skip(upload, f"a journal cannot be read and may own it ({names})")
+            return self._skip(upload, f"{UNREADABLE} ({names})")
         if open_here().has(self.bucket, upload.key, upload.upload_id):
             return self._skip(upload, "this process has it open")
         began = _moment(upload.initiated)
