@@ -9,6 +9,7 @@ from .driver import AmazonS3MultipartDriver
 from ._version import __version__
 from .providers import S3_MULTIPART, register, unregister
 from .protocol.retry import NO_RETRIES, RetryPolicy
+from .transfer.chain import botocore_credentials
 from .protocol.errors import (
     SourceError,
     ServiceError,
@@ -54,7 +55,7 @@ from .protocol.session import (
 )
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
-from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
+from .transfer.credentials import CredentialsError, ExpiringCredentials
 
 __all__ = [
     "NO_RETRIES",
