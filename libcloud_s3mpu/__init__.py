@@ -6,6 +6,7 @@ Importing this package has one side effect, :func:`register`: libcloud then know
 """
 
 from .driver import AmazonS3MultipartDriver
+from .handle import SessionHandle
 from ._version import __version__
 from .providers import S3_MULTIPART, register, unregister
 from .protocol.retry import NO_RETRIES, RetryPolicy
@@ -55,6 +56,7 @@ from .protocol.session import (
 )
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
+from .transfer.orphans import CleanupError, CleanupReport
 from .transfer.credentials import CredentialsError, ExpiringCredentials
 
 __all__ = [
@@ -100,7 +102,10 @@ __all__ = [
     "UploadPausedError",
     "SessionFormatError",
     "Credentials",
+    "CleanupError",
+    "CleanupReport",
     "FileJournal",
+    "SessionHandle",
     "MemoryJournal",
     "CredentialsError",
     "ExpiringCredentials",
