@@ -36,6 +36,8 @@ QUICK = {
     "objects": 100,
     "timeout": 20.0,
 }
+#: This project with and without its retries and watch: the goal is 3 % of CPU at most.
+RELIABILITY = "ours:off,ours:off+bare,ours,ours:bare"
 USUAL = {
     "contenders": "ours,libcloud,boto3,obstore,floor",
     "workload": "gen64k",
@@ -53,6 +55,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--contenders",
         help=f"comma list of NAME[:option=value+option], or `all`; names: {', '.join(NAMES)}",
+    )
+    parser.add_argument(
+        "--reliability",
+        action="store_true",
+        help="what retries and watch cost: this project beside itself without them",
     )
     parser.add_argument("--workload", help=f"comma list of {', '.join(WORKLOADS)}, or `all`")
     parser.add_argument("--scheme", help="http, https or both: http,https")
@@ -82,6 +89,8 @@ def make_parser() -> argparse.ArgumentParser:
 def make_plan(given: argparse.Namespace) -> Plan:
     """Turn arguments into a plan; ValueError for words that are none of ours."""
     usual = QUICK if given.quick else USUAL
+    if given.reliability:
+        usual = {**usual, "contenders": RELIABILITY, "workload": "gen64k,file", "scheme": "http"}
     for name, value in usual.items():
         if getattr(given, name) is None:
             setattr(given, name, value)

@@ -6,9 +6,11 @@ Importing this package has one side effect, :func:`register`: libcloud then know
 """
 
 from .driver import AmazonS3MultipartDriver
+from .handle import SessionHandle
 from ._version import __version__
 from .providers import S3_MULTIPART, register, unregister
 from .protocol.retry import NO_RETRIES, RetryPolicy
+from .transfer.chain import botocore_credentials
 from .protocol.errors import (
     SourceError,
     ServiceError,
@@ -56,7 +58,8 @@ from .protocol.session import (
 )
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
-from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
+from .transfer.orphans import CleanupError, CleanupReport
+from .transfer.credentials import CredentialsError, ExpiringCredentials
 
 __all__ = [
     "NO_RETRIES",
@@ -102,7 +105,10 @@ __all__ = [
     "UploadPausedError",
     "SessionFormatError",
     "Credentials",
+    "CleanupError",
+    "CleanupReport",
     "FileJournal",
+    "SessionHandle",
     "MemoryJournal",
     "CredentialsError",
     "DeadlineExceededError",

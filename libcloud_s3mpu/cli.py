@@ -28,6 +28,8 @@ _OPTIONAL = ("click", "rich")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+#: sysexits.h, EX_TEMPFAIL: what failed may be tried again.
+EXIT_KEPT = 75
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
 
@@ -97,9 +99,13 @@ def _ended(error: BaseException, session: Session) -> int:
     if session.outcome:
         text = f"{text.rstrip('.')}; {session.outcome}"
     _say(session.redacted(text))
+    if session.go_on:
+        _write(f"  {session.redacted(session.go_on)}\n")
     if isinstance(error, Interrupted):
         return error.exit_code
-    return EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_FAILED
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    return EXIT_KEPT if session.go_on else EXIT_FAILED
 
 
 def _usage_text(error: Any) -> str:

@@ -17,6 +17,7 @@ from libcloud.storage.base import Container
 from .cli_demo import demo
 from .cli_words import S3Url, Failed, printable
 from .cli_errors import words
+from .cli_resume import resume
 from .cli_service import (
     Session,
     s3_url,
@@ -33,9 +34,11 @@ Exit codes:
   0    done; for an upload: the service confirmed the whole object
   1    failed; one line on standard error says why and what is left behind
   2    wrong usage, or click or rich is not installed
+  75   failed, but the upload was kept: the last line is the command that goes
+       on with it
   129, 130, 143
-       ended by SIGHUP, Ctrl-C, SIGTERM; an upload was aborted, a half-written
-       file removed
+       ended by SIGHUP, Ctrl-C, SIGTERM; an upload was aborted (kept, with
+       --keep), a half-written file removed
   141  nobody reads standard output any more
 
 \b
@@ -145,5 +148,5 @@ def mb(session: Session, where: S3Url) -> int:
     return 0
 
 
-for command in (put, get, demo, uploads):
+for command in (put, resume, get, demo, uploads):
     commands.add_command(command)

@@ -20,10 +20,15 @@ from libcloud.storage.types import (
 from .cli_words import Failed, Interrupted
 from .protocol.errors import S3MultipartError
 
+#: How the line begins that tells a program how to go on (:mod:`.transfer.cleanup`).
+KEPT = "The upload was kept: "
+
 
 def words(error: BaseException) -> str:
     """Give an error's text. The inherited methods raise libcloud's own, whose str() is a repr."""
-    if isinstance(error, (S3MultipartError, Failed, Interrupted)):
+    if isinstance(error, S3MultipartError):
+        return str(error).partition(f"\n{KEPT}")[0]  # A terminal is told the command instead.
+    if isinstance(error, (Failed, Interrupted)):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"

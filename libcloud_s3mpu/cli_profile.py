@@ -3,7 +3,8 @@
 
 "Configuration settings and precedence" and "Service-specific endpoints", AWS SDKs and Tools
 Reference Guide (read 2026-11). Keys that need a program or a second service (roles, SSO,
-``credential_process``) are named in the error, never passed over. The environment is handed in; who
+``credential_process``) are left to botocore's chain where it is installed, else named in the error,
+never passed over. The environment is handed in; who
 reads it is :mod:`.cli`. No text made here holds a value of a credentials file.
 """
 
@@ -32,6 +33,10 @@ _OTHER_SOURCES = (
 )
 
 
+class NeedsChainError(Failed):
+    """The keys are where botocore's chain may find them; the text is for those without it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """What the command line said; None where it said nothing."""
@@ -56,9 +61,9 @@ class Keys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that connecting takes."""
+    """All that connecting takes; without ``keys`` botocore's chain is to find them."""
 
-    keys: Keys
+    keys: Keys | None
     region: str
     endpoint_url: str | None
     addressing: Literal["auto", "path", "virtual"]
@@ -86,9 +91,10 @@ class Profile:
         return {name.strip().lower(): value.strip() for name, value in pairs}
 
 
-def find_settings(given: Given, environ: Mapping[str, str]) -> Settings:
+def find_settings(given: Given, environ: Mapping[str, str], *, has_chain: bool = False) -> Settings:
     """Find everything.
 
+    :param has_chain: what is not found here is not to be an error.
     :raises Failed: if there are no keys, half of them, a profile that is not there, or a file that
         cannot be read.
     """
@@ -97,8 +103,14 @@ def find_settings(given: Given, environ: Mapping[str, str]) -> Settings:
     if ca_bundle and not os.path.exists(_expanded(ca_bundle, environ)):
         raise Failed(f"there is no CA bundle {ca_bundle}")
     region = given.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    keys: Keys | None = None
+    try:
+        keys = _keys(given, environ, profile)
+    except NeedsChainError:
+        if not has_chain:
+            raise
     return Settings(
-        keys=_keys(given, environ, profile),
+        keys=keys,
         region=region or profile.get("region") or _DEFAULT_REGION,
         endpoint_url=_endpoint_url(given, environ, profile),
         addressing=_addressing(given, profile),
@@ -147,8 +159,8 @@ def _keys(given: Given, environ: Mapping[str, str], profile: Profile) -> Keys:
         return _pair(profile.config, f"profile {profile.name!r} of the config file")
     found = [name for name in _OTHER_SOURCES if environ.get(name)]
     if found:
-        raise Failed(f"{found[0]} is set, but s3mpu cannot use it yet; {_export_hint(None)}")
-    raise Failed(
+        raise NeedsChainError(f"{found[0]} is set, which takes botocore; {_export_hint(None)}")
+    raise NeedsChainError(
         "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or put them into "
         f"profile {profile.name!r} of the credentials file (aws configure)"
     )
@@ -170,15 +182,16 @@ def _pair(values: Section, source: str, *, upper: bool = False) -> Keys:
 def _refuse(profile: Profile, names: tuple[str, ...]) -> None:
     found = [name for name in names if profile.get(name)]
     if found:
-        raise Failed(
-            f"profile {profile.name!r} has {' and '.join(found)}, which s3mpu cannot use yet; "
+        raise NeedsChainError(
+            f"profile {profile.name!r} has {' and '.join(found)}, which takes botocore; "
             + _export_hint(profile.name)
         )
 
 
 def _export_hint(profile: str | None) -> str:
     option = f" --profile {shlex.quote(profile)}" if profile else ""
-    return f'run: eval "$(aws configure export-credentials{option} --format env)"'
+    export = f"aws configure export-credentials{option} --format env"
+    return f'pip install "libcloud_s3mpu[aws]", or run: eval "$({export})"'
 
 
 # -- files -------------------------------------------------------------------------------------

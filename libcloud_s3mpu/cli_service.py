@@ -8,18 +8,23 @@ out of every text, and writes. Commands are in :mod:`.cli_commands`, settings in
 
 from __future__ import annotations
 
+import os
 import sys
 import logging
 import warnings
 from typing import Any, TypeVar
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from collections.abc import Mapping, Callable, Iterator
 
 import click
 
 from . import __version__
-from .cli_words import S3Url, Failed, ReaderGoneError, one_line, parse_size
+from .cli_words import S3Url, Failed, ReaderGoneError, one_line, parse_size, shell_word
 from .cli_profile import Given, Settings, find_settings
+from .transfer.chain import botocore_credentials
+from .transfer.journal import FileJournal
+from .transfer.credentials import ExpiringCredentials
 
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _LOGGER = "libcloud_s3mpu"
@@ -42,6 +47,8 @@ class Session:
         self.is_debug = False
         #: What a failed command left on the service; said after the error.
         self.outcome = ""
+        #: The command that goes on with an upload that was kept; said on a line of its own.
+        self.go_on = ""
 
     def close(self) -> None:
         self._stack.close()
@@ -72,18 +79,23 @@ class Session:
         """
         from libcloud.storage.providers import get_driver
 
-        settings = find_settings(Given(**self.given), self._environ)
-        self._secrets |= {settings.keys.secret_key, settings.keys.token or ""} - {""}
+        given = Given(**self.given)
+        # botocore looks into the process's own environment, and nowhere else.
+        has_chain = self._environ is os.environ and find_spec("botocore") is not None
+        settings = find_settings(given, self._environ, has_chain=has_chain)
+        keys = settings.keys
         where = settings.endpoint_url or f"AWS, region {settings.region}"
-        logging.getLogger(f"{_LOGGER}.cli").debug(
-            "keys from %s, to %s", settings.keys.source, where
-        )
+        source = keys.source if keys is not None else "botocore's chain"
+        logging.getLogger(f"{_LOGGER}.cli").debug("keys from %s, to %s", source, where)
+        if keys is not None:
+            self._hide(keys.secret_key, keys.token)
         self._stack.enter_context(_trusting(settings))
         try:
             driver = get_driver("s3_multipart")(
-                settings.keys.access_key,
-                settings.keys.secret_key,
-                token=settings.keys.token,
+                keys.access_key if keys is not None else "",
+                keys.secret_key if keys is not None else None,
+                token=keys.token if keys is not None else None,
+                ex_credentials=self._chain(given.profile) if keys is None else None,
                 region=settings.region,
                 ex_endpoint_url=settings.endpoint_url,
                 ex_addressing=settings.addressing,
@@ -95,6 +107,39 @@ class Session:
             # one region; AWS refuses to make a bucket elsewhere without it.
             driver.ex_location_name = driver.ex_location_name or settings.region
         return driver
+
+    def _hide(self, *secrets: str | None) -> None:
+        self._secrets |= {secret for secret in secrets if secret}
+
+    def _chain(self, profile: str | None) -> Callable[[], ExpiringCredentials]:
+        """Give botocore's chain, whose secrets are kept out of every text like others."""
+        chain = botocore_credentials(profile)
+
+        def issue() -> ExpiringCredentials:
+            found = chain()
+            self._hide(found.credentials.secret_key, found.credentials.token)
+            return found
+
+        issue.forget = chain.forget  # type: ignore[attr-defined]
+        return issue
+
+    def journal(self) -> FileJournal:
+        """Give the journal of uploads that are kept: S3MPU_JOURNAL, or the user's own folder.
+
+        :raises Failed: without the packages that it needs.
+        """
+        try:
+            return FileJournal(self._environ.get("S3MPU_JOURNAL") or None)
+        except ImportError as error:
+            raise Failed(str(error)) from error
+
+    def command(self, *words: str) -> str:
+        """Give a command line for a shell, with this one's options for the service."""
+        given = dict(self.given)
+        options = [] if given.pop("verifies_ssl", True) else ["--no-verify-ssl"]
+        for name, value in given.items():
+            options += [f"--{name.replace('_', '-')}", str(value)]
+        return " ".join(shell_word(word) for word in ("s3mpu", *words, *options))
 
     def out(self, text: str) -> None:
         """Write a line to standard output.

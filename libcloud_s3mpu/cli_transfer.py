@@ -27,6 +27,8 @@ from .cli_service import Session, size, s3_url, object_url, positive_size, servi
 from .cli_signals import WakefulReader
 from .cli_progress import Watch, Display, is_terminal
 from .protocol.options import UploadOptions
+from .protocol.session import UploadSession
+from .transfer.journal import FileJournal
 from .protocol.checksums import ALGORITHMS
 
 _READ_SIZE = 1024 * 1024
@@ -51,6 +53,7 @@ _READ_SIZE = 1024 * 1024
 @click.option("--no-sign-payload", is_flag=True, help="Sign headers only, on plain http too.")
 @click.option("--if-none-match", is_flag=True, help="Fail where the object exists already.")
 @click.option("--size", metavar="SIZE", type=size, help="The source's exact size, else fail.")
+@click.option("--keep", is_flag=True, help="If it fails or is ended, s3mpu resume can go on.")
 @click.option("--quiet", is_flag=True, help="Show nothing but errors.")
 @click.option("--json", "is_json", is_flag=True, help="The result as JSON on standard output.")
 @click.pass_obj
@@ -62,28 +65,68 @@ def put(session: Session, /, source: str, dest: S3Url, **given: Any) -> int:
 
     A DEST that is a bucket or ends in "/" takes the file's name. A writer that dies looks like
     one that is done: --size refuses what is shorter, pipefail tells your script.
+
+    What fails, or is ended by a signal, is aborted. With --keep its parts stay, and the last line
+    is the command that goes on; after a crash s3mpu resume --list knows the upload.
     """
     url = _object_of(source, dest)
-    is_shown = not (given["quiet"] or session.is_debug)
+    journal = session.journal() if given["keep"] else None
+    driver = session.driver()
+    with followed(session, "put", given, source=source, journal=journal) as watch:
+        upload = _Upload(driver, url, given, _options(given, watch, journal))
+        result = upload.run(source)
+    told(session, url, result, given)
+    return 0
+
+
+@contextmanager
+def followed(
+    session: Session, title: str, given: dict[str, Any], *, source: str, journal: FileJournal | None
+) -> Iterator[Watch]:
+    """Show an upload while the block runs; where it fails, find out what is left of it."""
     watch = Watch(lambda done: display.show(done))
+    is_shown = not (given["quiet"] or session.is_debug)
     display = Display(
-        "put",
+        title,
         stream=sys.stderr if is_shown else None,
-        total=given["size"] if given["size"] is not None else _size_of(source),
+        total=given["size"] if given["size"] is not None else size_of(source),
         watch=watch,
     )
-    upload = _Upload(session.driver(), url, given, _options(given, watch))
     try:
         with display:
-            result = upload.run(source)
+            yield watch
     except BaseException as error:
-        session.outcome = watch.outcome(error)
+        upload_id = watch.upload_id or getattr(error, "upload_id", None)
+        kept = _kept(journal, upload_id)
+        if kept is None:
+            session.outcome = watch.outcome(error)
+        else:
+            what = f"{len(kept.parts)} parts, {size_text(kept.size)}"
+            session.outcome = f"upload {kept.upload_id} was kept ({what}); go on with"
+            session.go_on = session.command("resume", str(kept.upload_id), _again(source))
         raise
+
+
+def _kept(journal: FileJournal | None, upload_id: str | None) -> UploadSession | None:
+    """Give what the journal has of a failed upload: it knows, whatever came in between."""
+    if journal is None or upload_id is None:
+        return None
+    try:
+        return next((it for it in journal.list() if it.upload_id == upload_id), None)
+    except OSError:
+        return None
+
+
+def _again(source: str) -> str:
+    return source if source == "-" else os.path.abspath(source)
+
+
+def told(session: Session, url: S3Url, result: Any, given: dict[str, Any]) -> None:
+    """Say what was uploaded."""
     if given["is_json"]:
-        session.out(json.dumps(_described(url, result)))
+        session.out(json.dumps(described(url, result)))
     if not given["quiet"]:
-        session.note(_summary(url, result))
-    return 0
+        session.note(summary(url, result))
 
 
 def _object_of(source: str, dest: S3Url) -> S3Url:
@@ -101,7 +144,7 @@ def _object_of(source: str, dest: S3Url) -> S3Url:
     return dest
 
 
-def _size_of(source: str) -> int | None:
+def size_of(source: str) -> int | None:
     """Give the size that the display may promise; what is uploaded is decided by what is read."""
     try:
         found = os.fstat(sys.stdin.fileno()) if source == "-" else os.stat(source)
@@ -110,7 +153,7 @@ def _size_of(source: str) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def _options(given: dict[str, Any], watch: Watch) -> UploadOptions:
+def _options(given: dict[str, Any], watch: Watch, journal: FileJournal | None) -> UploadOptions:
     optional = {"memory_budget_bytes": given["memory_budget"]}
     return UploadOptions(
         part_size_bytes=given["part_size"],
@@ -119,19 +162,20 @@ def _options(given: dict[str, Any], watch: Watch) -> UploadOptions:
         sign_payload=False if given["no_sign_payload"] else None,
         if_none_match="*" if given["if_none_match"] else None,
         size_bytes=given["size"],
+        journal=journal,
         on_event=watch,
         **{name: value for name, value in optional.items() if value is not None},
     )
 
 
-def _pairs(texts: tuple[str, ...], separator: str, option: str) -> dict[str, str]:
-    pairs = {}
+def pairs(texts: tuple[str, ...], separator: str, option: str) -> dict[str, str]:
+    found_pairs = {}
     for text in texts:
         name, found, value = text.partition(separator)
         if not found or not name.strip():
             raise click.BadParameter(f"{text!r} has no name and {separator!r}", param_hint=option)
-        pairs[name.strip()] = value.strip() if separator == ":" else value
-    return pairs
+        found_pairs[name.strip()] = value.strip() if separator == ":" else value
+    return found_pairs
 
 
 class _Upload:
@@ -141,30 +185,30 @@ class _Upload:
         self._driver = driver
         extra = {
             "content_type": given["content_type"],
-            "meta_data": _pairs(given["metadata"], "=", "'--metadata'"),
+            "meta_data": pairs(given["metadata"], "=", "'--metadata'"),
             "acl": given["acl"],
         }
         self._arguments = {
             "container": Container(url.bucket, {}, driver),
             "object_name": url.key,
             "extra": {name: value for name, value in extra.items() if value},
-            "headers": _pairs(given["header"], ":", "'--header'"),
+            "headers": pairs(given["header"], ":", "'--header'"),
             "ex_storage_class": (given["storage_class"] or "").lower() or None,
             "ex_options": options,
         }
 
     def run(self, source: str) -> Any:
         if source == "-":
-            source_file = _interruptible(sys.stdin.buffer)
+            source_file = interruptible(sys.stdin.buffer)
             return self._driver.upload_object_via_stream(source_file, **self._arguments)
         if stat.S_ISREG(os.stat(source).st_mode):
             # The checksum of the options is the check: an MD5 besides would cost more than all.
             return self._driver.upload_object(source, verify_hash=False, **self._arguments)
         with open(source, "rb") as file:  # a FIFO, a device, or an error that names it
-            return self._driver.upload_object_via_stream(_interruptible(file), **self._arguments)
+            return self._driver.upload_object_via_stream(interruptible(file), **self._arguments)
 
 
-def _interruptible(file: Any) -> Any:
+def interruptible(file: Any) -> Any:
     """Give a plain file as it is (the engine reads it by ranges), else one that signals wake."""
     try:
         is_pipe = not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -173,7 +217,7 @@ def _interruptible(file: Any) -> Any:
     return WakefulReader(file) if is_pipe else file
 
 
-def _described(url: S3Url, result: Any) -> dict[str, Any]:
+def described(url: S3Url, result: Any) -> dict[str, Any]:
     names = ("etag", "upload_id", "parts", "part_size_bytes", "checksum", "version_id", "seconds")
     return {
         "url": str(url),
@@ -184,7 +228,7 @@ def _described(url: S3Url, result: Any) -> dict[str, Any]:
     }
 
 
-def _summary(url: S3Url, result: Any) -> str:
+def summary(url: S3Url, result: Any) -> str:
     parts, seconds = result.extra["parts"], result.extra["seconds"]
     text = f"{url}: {size_text(result.size)}"
     if result.extra["upload_id"] is not None:

@@ -14,10 +14,12 @@ from typing import Any
 import click
 from libcloud.storage.base import Container
 
-from .cli_words import S3Url, printable, size_text
+from .sessions import endpoint_of
+from .cli_words import S3Url, Failed, printable, size_text
 from .cli_service import Session, s3_url, bucket_url, object_url, service_options
 from .maintenance import as_json
-from .transfer.orphans import CleanupError, CleanupReport
+from .transfer.journal import FileJournal
+from .transfer.orphans import UNREADABLE, CleanupError, CleanupReport
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -77,11 +79,22 @@ def ls(session: Session, where: S3Url, is_json: bool) -> int:
 def abort(session: Session, url: S3Url, upload_id: str) -> int:
     """Abort one upload and free its parts.
 
-    One that is not there any more is no error.
+    One that is not there any more is no error. It can no longer be resumed.
     """
     driver = session.driver()
     driver.ex_abort_upload(Container(url.bucket, {}, driver), url.key, upload_id)
+    journal = _journal(session)
+    if journal is not None:
+        journal.forget(upload_id, endpoint=endpoint_of(driver.connection.endpoint))
     return 0
+
+
+def _journal(session: Session) -> FileJournal | None:
+    """Give the journal of put --keep; None where it has never been possible to keep anything."""
+    try:
+        return session.journal()
+    except Failed:
+        return None
 
 
 @uploads.command()
@@ -109,7 +122,8 @@ def clean(
 ) -> int:
     """Abort the uploads that were begun long ago and that nobody is at.
 
-    Ages go by the service's clock. Without --yes nothing is aborted.
+    Ages go by the service's clock. What put --keep has kept is left alone. Without --yes nothing
+    is aborted.
     """
     driver = session.driver()
     failed: CleanupError | None = None
@@ -119,6 +133,7 @@ def clean(
             older_than_seconds=older_than,
             prefix=prefix,
             dry_run=not is_meant,
+            journal=_journal(session),
         )
     except CleanupError as error:
         failed, report = error, error.report
@@ -144,5 +159,8 @@ def _tell(session: Session, report: CleanupReport) -> None:
         f"{report.seen} uploads seen, {len(report.aborted)} {done}, {len(report.skipped)} left "
         f"alone, {size_text(report.bytes_freed)} {'to free' if report.dry_run else 'freed'}"
     )
+    unread = next((it.reason for it in report.skipped if it.reason.startswith(UNREADABLE)), None)
+    if unread is not None:
+        session.note(f"s3mpu: all were left alone: {unread}")
     if report.dry_run and report.aborted:
         session.note("nothing was aborted: --yes does it")

@@ -7,6 +7,7 @@ Values and text only; nothing here reads, writes or connects, and neither click 
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from dataclasses import dataclass
 
@@ -92,6 +93,18 @@ def rate_text(size: float, seconds: float) -> str:
 def printable(text: str) -> str:
     """Escape what would move the cursor or break the line: keys may hold any character."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def shell_word(text: str) -> str:
+    """Quote a word for a shell, so that it stands on one line and can be copied from it."""
+    if text.isprintable():
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(c if c.isprintable() else _octal(c) for c in escaped) + "'"
+
+
+def _octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def one_line(text: str) -> str:

@@ -21,11 +21,11 @@ from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
 from .transfer import single
-from .arguments import naming, host_of, object_of, target_of, result_of_put
+from .arguments import host_of, object_of, result_of_put
 from .extensions import UploadExtensions
 from .maintenance import MaintenanceExtensions
 from .protocol.limits import S3_LIMITS, Limits
-from .transfer.upload import Upload, UploadResult
+from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
 from .transfer.attempt import retried
 from .protocol.endpoint import Endpoint, Addressing, bracketed
@@ -227,21 +227,16 @@ class AmazonS3MultipartDriver(
         if verify_hash:
             options = replace(options, checksum="md5")
         path = os.fspath(file_path)
-        target = target_of(
-            self,
-            container,
-            object_name,
-            extra=extra,
-            headers=headers,
-            storage_class=ex_storage_class,
-            options=options,
+        upload = self._ex_prepared(
+            container, object_name, extra, headers, ex_storage_class, options
         )
         is_small = os.stat(path).st_size <= (options.part_size_bytes or DEFAULT_PART_SIZE)
         if is_small and ex_options is None:
-            return self._put_small_file(path, target, container, extra, verify_hash=verify_hash)
+            return self._put_small_file(
+                path, upload.target, container, extra, verify_hash=verify_hash
+            )
         with open(path, "rb") as file:
-            result = self._upload(target, file, options, must_not_change=True)
-        return object_of(self, result, container, object_name, extra)
+            return upload.run(file)
 
     # -- extensions ------------------------------------------------------------------------------
 
@@ -270,17 +265,10 @@ class AmazonS3MultipartDriver(
         options = UploadOptions.checked(ex_options or self.ex_options)
         if verify_hash:
             options = replace(options, checksum="md5")
-        target = target_of(
-            self,
-            container,
-            object_name,
-            extra=extra,
-            headers=headers,
-            storage_class=storage_class,
-            options=options,
+        upload = self._ex_prepared(
+            container, object_name, extra, headers, storage_class, options, must_not_change=False
         )
-        result = self._upload(target, stream, options)
-        return object_of(self, result, container, object_name, extra)
+        return upload.run(stream)
 
     def _upload_object(
         self,
@@ -338,25 +326,6 @@ class AmazonS3MultipartDriver(
         self.ex_abort_upload(container, object_name, upload_id)
 
     # -- private ---------------------------------------------------------------------------------
-
-    def _upload(
-        self,
-        target: wire.Target,
-        source: Any,
-        options: UploadOptions,
-        *,
-        must_not_change: bool = False,
-    ) -> UploadResult:
-        with naming(self):
-            return Upload(
-                transport=self._transport,
-                limits=self.ex_limits,
-                options=options,
-                target=target,
-                is_secure=self._is_secure,
-                must_not_change=must_not_change,
-                endpoint=self._ex_endpoint,
-            ).run(source)
 
     def _put_small_file(
         self,

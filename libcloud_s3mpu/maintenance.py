@@ -20,6 +20,7 @@ from .arguments import naming
 from .protocol.errors import InvalidRequestError
 from .protocol.options import UploadOptions
 from .transfer.attempt import retried
+from .transfer.journal import Owned
 from .transfer.orphans import Cleanup, CleanupReport
 from .protocol.endpoint import check_bucket
 from .transfer.transport import Transport
@@ -31,11 +32,23 @@ ABORT_AFTER_DAYS = 7
 
 
 class OwnsUploads(Protocol):
-    """What is asked of a journal: the saved sessions, whose uploads are not to be touched."""
+    """What is asked of a journal: the saved sessions, whose uploads are not to be touched.
+
+    One that can have what it cannot read (a cut file, one of a newer version) has ``owned`` as
+    well, which is asked in place of ``list`` then (:class:`Owned`).
+    """
 
     def list(self) -> Iterable[Any]:
         """Give values with ``upload_id``."""
         ...
+
+
+def _owned_by(owner: OwnsUploads) -> Owned:
+    ask = getattr(owner, "owned", None)
+    if ask is None:
+        return Owned(upload_ids=frozenset(it.upload_id for it in owner.list()))
+    owned: Owned = ask()
+    return owned
 
 
 def as_json(report: CleanupReport) -> dict[str, Any]:
@@ -76,8 +89,9 @@ class MaintenanceExtensions:
 
         An upload is left alone if it was initiated, or got a part, less than
         ``older_than_seconds`` ago by the service's clock; if ``journal`` (or the journal of the
-        driver's options) owns it; or if this process has it open. One that is gone in the meantime
-        is no error. Each failure is noted and the rest goes on.
+        driver's options) owns it; or if this process has it open. Nothing at all is aborted while a
+        journal has a file that does not say whose it is. One that is gone in the meantime is no
+        error. Each failure is noted and the rest goes on.
 
         :param older_than_seconds: the age below which an upload is left alone.
         :type older_than_seconds: ``float``
@@ -95,6 +109,7 @@ class MaintenanceExtensions:
         :rtype: :class:`CleanupReport`
 
         :raises CleanupError: at the end, if an upload could not be aborted; it has the report.
+        :raises OSError: before anything is sent, if a journal's folder cannot be read.
         """
         if not older_than_seconds >= 0:
             raise InvalidRequestError(
@@ -102,14 +117,15 @@ class MaintenanceExtensions:
             )
         check_bucket(container.name)
         owners = [owner for owner in (journal, self.ex_options.journal) if owner is not None]
-        owned = {session.upload_id for owner in owners for session in owner.list()}
+        owned = [_owned_by(owner) for owner in owners]
         with naming(self):
             cleanup = Cleanup(
                 self._transport,
                 container.name,
                 policy=self.ex_options.retry,
                 older_than_seconds=older_than_seconds,
-                owned=owned,
+                owned=frozenset().union(*(it.upload_ids for it in owned)),
+                unreadable=tuple(name for it in owned for name in it.unreadable),
                 dry_run=dry_run,
             )
             return cleanup.run(prefix)

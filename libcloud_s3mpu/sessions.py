@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's door to uploads that are paused, kept and taken up again.
 
-A mixin, as :mod:`.extensions` is, and the handle that it gives. What an upload remembers is
-:mod:`.protocol.session`'s, where that is kept :mod:`.transfer.journal`'s, and which of its parts
-still count :mod:`.transfer.resume`'s business.
+A mixin, as :mod:`.extensions` is; the handle that it gives is in :mod:`.handle`. What an upload
+remembers is :mod:`.protocol.session`'s, where that is kept :mod:`.transfer.journal`'s, and which of
+its parts still count :mod:`.transfer.resume`'s business.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from collections.abc import Callable
 
 from libcloud.storage.base import Object, Container
 
+from .handle import SessionHandle
 from .protocol import wire
 from .arguments import naming, object_of, target_of
-from .protocol.errors import SessionStateError, InvalidRequestError
+from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .transfer.resume import Standing, found_result, find_standing
 from .transfer.upload import Upload, UploadResult
@@ -25,123 +26,15 @@ from .protocol.headers import is_opaque_etag
 from .protocol.options import UploadOptions
 from .protocol.session import Event, State, Journal, UploadSession
 from .transfer.cleanup import abort_upload
+from .transfer.running import running, remember
 from .protocol.endpoint import Endpoint
 from .protocol.integrity import body_check
 from .transfer.transport import Transport
-
-#: States in which there is something on the service that can be taken up or given up.
-_UNDER_WAY = (State.OPEN, State.COMPLETING, State.KEPT)
 
 
 def endpoint_of(endpoint: Endpoint) -> str:
     """Give a service's address as sessions are bound to it."""
     return f"{endpoint.scheme}://{endpoint.host}:{endpoint.port}{endpoint.base_path}"
-
-
-class SessionHandle:
-    """One upload that may be paused and go on; :meth:`SessionExtensions.ex_start_upload` gives it.
-
-    :meth:`run` and :meth:`abort` are for one thread at a time, :meth:`pause` for any.
-
-    :ivar session: what is known of the upload (:class:`UploadSession`).
-    """
-
-    def __init__(
-        self,
-        driver: SessionExtensions,
-        container: Container,
-        target: wire.Target,
-        options: UploadOptions,
-        extra: dict[str, Any] | None,
-    ) -> None:
-        self._driver = driver
-        self._container = container
-        self._target = target
-        self._options = options
-        self._extra = extra
-        self._is_running = False
-        self._is_paused = False
-        self._is_over = False
-        self.session = UploadSession(container=target.bucket, object_name=target.key)
-
-    @property
-    def upload_id(self) -> str | None:
-        """The service's name of the upload; None before the first request and for a single PUT."""
-        return self.session.upload_id
-
-    @property
-    def saved(self) -> str:
-        """The saved form, JSON without secrets, which :meth:`ex_resume_upload` takes as well.
-
-        :raises SessionStateError: while nothing is under way that could go on.
-        """
-        if self.session.upload_id is None:
-            raise self._refused("has not begun")
-        return self.session.to_json(saved_at=self.session.saved_at)
-
-    def run(self, source: Any) -> Object:
-        """Upload ``source``, or go on with it (from its beginning) after a pause or a failure.
-
-        :raises UploadPausedError: after :meth:`pause`; the parts in flight had time to end, and
-            nothing was aborted.
-        :raises SessionStateError: while it is running, and after it is over.
-        """
-        state = self.session.state
-        if self._is_running:
-            raise self._refused("is being run")
-        if self._is_over or state not in (State.NEW, *_UNDER_WAY):
-            raise self._refused("is over")
-        self._is_running = True
-        try:
-            if state is State.NEW:
-                result = self._driver._ex_run(
-                    self._target, source, self._options, self.session, is_paused=self._is_pausing
-                )
-            else:
-                result = self._driver._ex_go_on(
-                    self._target, source, self._options, self.session, is_paused=self._is_pausing
-                )
-            self._is_over = True
-        finally:
-            self._is_running = False
-            self._is_paused = False
-        target = self._target
-        return object_of(self._driver, result, self._container, target.key, self._extra)
-
-    def pause(self) -> None:
-        """Have :meth:`run` stop as soon as its thread is not waiting for the source. Any thread.
-
-        Before a run it stops the next one. Once complete was sent it comes too late: the run ends
-        as if nothing had been said.
-        """
-        self._is_paused = True
-
-    def abort(self) -> None:
-        """Free the parts on the service and forget the upload; nothing to do is no error.
-
-        :raises SessionStateError: while it is running: pause it first.
-        """
-        if self._is_running:
-            raise self._refused("is being run: pause it first")
-        session = self.session
-        if session.upload_id is None or session.state not in (*_UNDER_WAY, State.ABORTING):
-            return
-        self._driver._ex_abort_session(self._target, self._options, session)
-
-    def _is_pausing(self) -> bool:
-        return self._is_paused
-
-    def _refused(self, how: str) -> SessionStateError:
-        session = self.session
-        return SessionStateError(
-            f"the upload of {session.container}/{session.object_name} {how}",
-            container=session.container,
-            object_name=session.object_name,
-            upload_id=session.upload_id,
-        )
-
-    def __repr__(self) -> str:
-        return repr(self.session)
 
 
 class SessionExtensions:
@@ -151,6 +44,7 @@ class SessionExtensions:
     ex_limits: Limits
     ex_options: UploadOptions
     _transport: Transport
+    _is_secure: Any
 
     def ex_start_upload(
         self,
@@ -170,17 +64,11 @@ class SessionExtensions:
 
         :rtype: :class:`SessionHandle`
         """
-        options = UploadOptions.checked(ex_options or self.ex_options)
-        target = target_of(
-            self,
-            container,
-            object_name,
-            extra=extra,
-            headers=headers,
-            storage_class=ex_storage_class,
-            options=options,
+        handle = self._ex_prepared(
+            container, object_name, extra, headers, ex_storage_class, ex_options
         )
-        return SessionHandle(self, container, target, options, extra)
+        remember(handle)
+        return handle
 
     def ex_resume_upload(
         self,
@@ -241,6 +129,32 @@ class SessionExtensions:
 
     # -- private ---------------------------------------------------------------------------------
 
+    def _ex_prepared(
+        self,
+        container: Container,
+        object_name: str,
+        extra: dict[str, Any] | None,
+        headers: dict[str, str] | None,
+        storage_class: str | None,
+        options: UploadOptions | None,
+        *,
+        must_not_change: bool = True,
+    ) -> SessionHandle:
+        """Give an upload whose arguments were all looked at, and of which nothing was sent."""
+        options = UploadOptions.checked(options or self.ex_options)
+        target = target_of(
+            self,
+            container,
+            object_name,
+            extra=extra,
+            headers=headers,
+            storage_class=storage_class,
+            options=options,
+        )
+        return SessionHandle(
+            self, container, target, options, extra, must_not_change=must_not_change
+        )
+
     @property
     def _ex_endpoint(self) -> str:
         return endpoint_of(self.connection.endpoint)
@@ -259,7 +173,7 @@ class SessionExtensions:
                 f"upload {upload_id} cannot be found ({where}): give its container and object name",
                 upload_id=upload_id,
             )
-        check = body_check(options, self.ex_limits, is_secure=self._ex_is_secure)
+        check = body_check(options, self.ex_limits, is_secure=self._is_secure)
         return UploadSession(
             container=container,
             object_name=object_name,
@@ -268,10 +182,6 @@ class SessionExtensions:
             state=State.OPEN,
             endpoint=endpoint,
         )
-
-    @property
-    def _ex_is_secure(self) -> bool:
-        return bool(self.connection.endpoint.scheme == "https")
 
     def _ex_run(
         self,
@@ -282,15 +192,16 @@ class SessionExtensions:
         *,
         standing: Standing | None = None,
         is_paused: Callable[[], bool] = lambda: False,
+        must_not_change: bool = True,
     ) -> UploadResult:
-        with naming(self):
+        with naming(self), running(session):
             return Upload(
                 transport=self._transport,
                 limits=self.ex_limits,
                 options=options,
                 target=target,
-                is_secure=self._ex_is_secure,
-                must_not_change=True,
+                is_secure=self._is_secure,
+                must_not_change=must_not_change,
                 endpoint=self._ex_endpoint,
                 session=session,
                 standing=standing,
@@ -323,7 +234,8 @@ class SessionExtensions:
         if options.size_bytes is None and session.source_bytes is not None:
             options = replace(options, size_bytes=session.source_bytes)
         journal, endpoint = options.journal, self._ex_endpoint
-        with naming(self), _held(None if is_held else journal, session.upload_id, endpoint):
+        holding = _held(None if is_held else journal, session.upload_id, endpoint)
+        with naming(self), running(session), holding:
             try:
                 found = find_standing(
                     session, sender=self._transport, target=target, policy=options.retry

@@ -20,7 +20,15 @@ IMPURE = {"socket", "threading", "time", "os", "random", "requests", "concurrent
           "selectors", "select", "ssl", "subprocess", "tempfile", "urllib3", "http", "secrets",
           "libcloud_s3mpu", "multiprocessing", "pathlib", "io", "sys", "logging"}  # fmt: skip
 #: Rooms of transfer/ with more than one file; the road's may use every edge.
-CONNECTION_ROOM = {"connection", "credentials", "exchange", "sockets", "transport", "http"}
+CONNECTION_ROOM = {
+    "connection",
+    "credentials",
+    "chain",
+    "exchange",
+    "sockets",
+    "transport",
+    "http",
+}
 ROAD_ROOM = {
     "upload",
     "attempt",
@@ -38,7 +46,7 @@ ROAD_ROOM = {
     "outcome",
     "watched",
 }
-SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "chunks", "files"}
+SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "running", "chunks", "files"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 80
 

@@ -2,6 +2,7 @@
 """This checkout, found through PYTHONPATH; every option is a field of `UploadOptions`.
 
 `ours:off` is an unsigned payload without a checksum: what the other figures compare best with.
+`ours:bare` is without retries and without a watch over stalls: what these cost is its difference.
 """
 
 from __future__ import annotations
@@ -12,6 +13,24 @@ from benchmarks.client.job import BUCKET, REGION, ACCESS_KEY, SECRET_KEY, Job
 from benchmarks.client.sources import Source
 
 WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
+
+
+#: What watches an upload, where this version has it -> the value that does not.
+WATCH: dict[str, Any] = {
+    "min_throughput_bytes_per_second": 0,
+    "stall_seconds": None,
+    "deadline_seconds": None,
+}
+
+
+def bare() -> dict[str, Any]:
+    """Give the options that switch retries and watch off."""
+    from dataclasses import fields
+
+    from libcloud_s3mpu import NO_RETRIES, UploadOptions
+
+    known = {each.name for each in fields(UploadOptions)}
+    return {"retry": NO_RETRIES, **{k: v for k, v in WATCH.items() if k in known}}
 
 
 def value(text: str) -> Any:
@@ -28,9 +47,12 @@ def make(job: Job) -> Any:
         libcloud.security.CA_CERTS_PATH = job.ca_path
     import libcloud_s3mpu
 
-    fields: dict[str, Any] = {k: value(v) for k, v in job.options.items() if k != "off"}
+    words = ("off", "bare")
+    fields: dict[str, Any] = {k: value(v) for k, v in job.options.items() if k not in words}
     if "off" in job.options:
         fields = {"sign_payload": False, "checksum": None, **fields}
+    if "bare" in job.options:
+        fields = {**bare(), **fields}
     given = {"ex_options": libcloud_s3mpu.UploadOptions(**fields)} if fields else {}
     driver = libcloud_s3mpu.AmazonS3MultipartDriver(
         ACCESS_KEY,

@@ -16,7 +16,6 @@ import time
 import logging
 from typing import Any
 from datetime import datetime, timezone
-from importlib import import_module
 from collections import deque
 from dataclasses import field, dataclass
 from collections.abc import Mapping, Callable
@@ -193,7 +192,8 @@ class _Held:
 class CredentialsSource:
     """Keys from a callable, kept until shortly before they expire; any thread, any number.
 
-    :param call: gives keys (:data:`GivenCredentials`); called by one thread at a time.
+    :param call: gives keys (:data:`GivenCredentials`); called by one thread at a time. One that
+        keeps keys itself has a method ``forget``, called before it when the service refused them.
     :param refresh_before_seconds: how long before their expiry new ones are asked for.
     :param on_change: told of new keys, in the thread that asked.
     """
@@ -263,7 +263,7 @@ class CredentialsSource:
             if used is None and is_recent and self._ended > 1:
                 return held.is_new
         before = used or (held.credentials if held is not None else None)
-        self._ask(waits=True)
+        self._ask(waits=True, is_refused=True)
         held = self._held
         if held is not None and held.credentials == before and self._failure is not None:
             self._held = held = None
@@ -271,8 +271,11 @@ class CredentialsSource:
 
     # -- private ---------------------------------------------------------------------------------
 
-    def _ask(self, *, waits: bool) -> None:
-        """Have the callable called once, by this thread or by the one that is at it."""
+    def _ask(self, *, waits: bool, is_refused: bool = False) -> None:
+        """Have the callable called once, by this thread or by the one that is at it.
+
+        :param is_refused: what it gave last is no good, whatever it thinks of it.
+        """
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._turn.append(None)  # A thread that had it stayed in the parent.
@@ -286,7 +289,7 @@ class CredentialsSource:
             else:
                 try:
                     if self._ended == ended:
-                        self._call()
+                        self._call(is_refused=is_refused)
                 finally:
                     self._turn.append(None)
                 return
@@ -297,10 +300,13 @@ class CredentialsSource:
                 until = time.monotonic() + PATIENCE_SECONDS
             self._sleep(_LOOK_SECONDS)
 
-    def _call(self) -> None:
+    def _call(self, *, is_refused: bool) -> None:
         """Ask; what it gives, or why it failed, is noted and never raised here."""
         before = self._held
+        forget = getattr(self.call, "forget", None)
         try:
+            if is_refused and callable(forget):
+                forget()
             given = as_credentials(self.call())
         except Exception as error:
             self._failure = error
@@ -344,42 +350,3 @@ def _name_of(call: Any) -> str:
     """Name a callable; its repr may show what it holds."""
     named = call if hasattr(call, "__qualname__") else type(call)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-class BotocoreCredentials:
-    """Keys from botocore's provider chain; made by :func:`botocore_credentials`."""
-
-    #: Its pickle has the profile's name and nothing else.
-    holds_no_secrets = True
-
-    def __init__(self, profile: str | None) -> None:
-        self._profile = profile
-        self._found: Any = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return botocore_credentials, (self._profile,)
-
-    def __repr__(self) -> str:
-        return f"<botocore_credentials {self._profile or 'default'}>"
-
-    def __call__(self) -> ExpiringCredentials:
-        if self._found is None:
-            try:
-                session = import_module("botocore.session").Session(profile=self._profile)
-            except ModuleNotFoundError as error:
-                raise RuntimeError('pip install "libcloud_s3mpu[aws]"') from error
-            self._found = session.get_credentials()
-        if self._found is None:
-            raise RuntimeError("botocore found no keys anywhere")
-        return as_credentials(self._found)
-
-
-def botocore_credentials(profile: str | None = None) -> BotocoreCredentials:
-    """Give a callable for ``ex_credentials`` over botocore's provider chain (extra ``aws``).
-
-    Environment, profiles, SSO, IMDS, ECS, web identity: whatever botocore finds first, once; it is
-    asked at the first request, and renews what runs out.
-
-    :param profile: of the AWS CLI's files; the environment's or ``default`` if None.
-    """
-    return BotocoreCredentials(profile)

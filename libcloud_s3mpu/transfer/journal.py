@@ -9,6 +9,8 @@ hint: what the service lists is the truth, so a save that comes late loses no pa
 from __future__ import annotations
 
 import os
+import re
+import json
 import time
 import hashlib
 import logging
@@ -16,6 +18,7 @@ from typing import Any
 from pathlib import Path
 from importlib import import_module
 from contextlib import ExitStack, suppress, contextmanager
+from dataclasses import dataclass
 from collections.abc import Iterator
 
 from ..protocol.session import State, Journal, UploadSession, SessionBusyError, SessionFormatError
@@ -29,6 +32,17 @@ SAVE_SECONDS = 1.0
 SAVE_PAUSE = 50.0
 #: Bytes of a saved session that are read: 10,000 parts with all their digests are 3 MB.
 MOST_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """What a journal owns, as far as it can tell.
+
+    :param unreadable: names of what it could not read, and which may own any upload.
+    """
+
+    upload_ids: frozenset[str]
+    unreadable: tuple[str, ...] = ()
 
 
 def name_of(upload_id: str, endpoint: str) -> str:
@@ -133,17 +147,42 @@ class FileJournal:
         @inherits: :class:`Journal.list`
 
         A file that cannot be read is left out, with a warning in the log.
+
+        :raises OSError: if the folder cannot be read.
         """
-        found = []
-        for path in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else ():
+        return [found for _, found in self._files() if isinstance(found, UploadSession)]
+
+    def owned(self) -> Owned:
+        """Give the ids of all uploads that are kept, and what could not be read.
+
+        :raises OSError: if the folder cannot be read.
+        """
+        upload_ids, unreadable = set(), []
+        for path, found in self._files():
+            if isinstance(found, UploadSession):
+                upload_ids.add(str(found.upload_id))
+            elif (upload_id := _id_in(path)) is not None:
+                upload_ids.add(upload_id)  # Cut, or newer: it still says whose it is.
+            else:
+                unreadable.append(path.name)
+        return Owned(upload_ids=frozenset(upload_ids), unreadable=tuple(unreadable))
+
+    def _files(self) -> Iterator[tuple[Path, UploadSession | Exception]]:
+        """Give each file with its session, or with what was wrong with it."""
+        try:
+            # Not glob(), which takes a folder that may not be read for an empty one.
+            names = sorted(name for name in os.listdir(self.folder) if name.endswith(".json"))
+        except FileNotFoundError:
+            return
+        for path in [self.folder / name for name in names]:
             try:
                 session = _read(path)
             except (OSError, SessionFormatError) as error:
                 log.warning("%s: %s", path.name, error)
-                continue
-            if session is not None:
-                found.append(session)
-        return found
+                yield path, error
+            else:
+                if session is not None:  # else it was forgotten meanwhile
+                    yield path, session
 
     @contextmanager
     def hold(self, upload_id: str, *, endpoint: str) -> Iterator[None]:
@@ -195,6 +234,26 @@ def _read(path: Path) -> UploadSession | None:
         return UploadSession.from_json(text)
     except SessionFormatError as error:
         raise SessionFormatError(f"{path}: {error.value}") from None
+
+
+def _id_in(path: Path) -> str | None:
+    """Find the upload id in a file that is no session to us, if the file's name proves it."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MOST_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return None
+    found = {}
+    for name in ("upload_id", "endpoint"):
+        match = re.search(rf'"{name}":\s*("(?:[^"\\]|\\.)*")', text)
+        try:
+            found[name] = json.loads(match[1]) if match is not None else None
+        except ValueError:
+            return None
+    upload_id, endpoint = found["upload_id"], found["endpoint"]
+    if upload_id is None or endpoint is None or name_of(upload_id, endpoint) != path.stem:
+        return None
+    return str(upload_id)
 
 
 def _needed(name: str) -> Any:

@@ -28,7 +28,8 @@ from collections.abc import Sequence
 from .single import iterate_parts, iterate_uploads
 from .attempt import Sender
 from .cleanup import abort_upload
-from .orphans import OpenHere, DatedSender, moment_of
+from .orphans import DatedSender, moment_of
+from .running import open_here
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import S3MultipartError, UploadMissingError
@@ -109,7 +110,7 @@ def _listed(
     since = dated.now - (time.monotonic() - began) - CLOCK_SECONDS
     if own is not None and (moment_of(own.initiated) or since) < since:
         since = 0.0  # Moto 5 dates all of them 2010: its times say nothing.
-    known = OpenHere.now().upload_ids | settled
+    known = open_here().upload_ids | settled
     return [
         each.upload_id
         for each in pending

@@ -8,7 +8,6 @@ open, an answer that makes no sense. The door to it is :mod:`libcloud_s3mpu.main
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from typing import Any
@@ -20,12 +19,15 @@ from collections.abc import Mapping, Iterator
 from . import single
 from .attempt import Sender
 from .cleanup import abort_upload
+from .running import open_here
 from ..protocol import xml, wire
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import S3MultipartError, UploadMissingError
 from ..protocol.listing import PendingUpload
-from ..protocol.session import State, UploadSession
 from ..protocol.messages import S3Request, S3Response
+
+#: How the reason begins that leaves every upload alone.
+UNREADABLE = "a journal cannot be read and may own it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +98,9 @@ class DatedSender:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self.date: float | None = None
-        self.pages = 0
 
     def call(self, request: S3Request) -> S3Response:
         response = self._sender.call(request)
-        self.pages += request.operation == "ListMultipartUploads"
         self.date = _date_of(response.headers) or self.date
         return response
 
@@ -127,18 +127,19 @@ class Cleanup:
     """One clean-up of one container.
 
     :param owned: ids of uploads that are not touched.
+    :param unreadable: names of what may own any upload: while there is one, none is touched.
     """
 
     sender: Sender
     bucket: str
     policy: RetryPolicy = field(kw_only=True)
     older_than_seconds: float = field(kw_only=True)
-    owned: set[str | None] = field(kw_only=True)
+    owned: frozenset[str] = field(kw_only=True)
+    unreadable: tuple[str, ...] = field(kw_only=True, default=())
     dry_run: bool = field(kw_only=True)
 
     def __post_init__(self) -> None:
         self._sender: Any = DatedSender(self.sender)
-        self._here = (0, OpenHere(set(), set()))
         self._seen = 0
         self._aborted: list[OrphanedUpload] = []
         self._skipped: list[SkippedUpload] = []
@@ -191,8 +192,10 @@ class Cleanup:
     def _judge(self, upload: PendingUpload) -> None:
         if upload.upload_id in self.owned:
             return self._skip(upload, "a journal owns it")
-        here = self._open_here()
-        if upload.upload_id in here.upload_ids or (self.bucket, upload.key) in here.objects:
+        if self.unreadable:
+            names = ", ".join(self.unreadable[:3])
+            return self._skip(upload, f"{UNREADABLE} ({names})")
+        if open_here().has(self.bucket, upload.key, upload.upload_id):
             return self._skip(upload, "this process has it open")
         began = moment_of(upload.initiated)
         if began is None:
@@ -223,14 +226,6 @@ class Cleanup:
             )
         )
         return None
-
-    def _open_here(self) -> OpenHere:
-        """Walk over all objects once for each page of the listing, after it came."""
-        page, found = self._here
-        if page != self._sender.pages:
-            found = OpenHere.now()
-            self._here = (self._sender.pages, found)
-        return found
 
     def _skip(self, upload: PendingUpload, reason: str) -> None:
         self._skipped.append(
@@ -281,24 +276,6 @@ def _last_modified(body: bytes) -> Iterator[str | None]:
         return  # Its reader says so.
     for part in xml.children(root, "Part"):
         yield xml.text_of(part, "LastModified")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenHere:
-    """What this process is at, whichever driver runs it: upload ids, and objects being begun."""
-
-    upload_ids: set[str | None]
-    objects: set[tuple[str, str]]
-
-    @classmethod
-    def now(cls) -> OpenHere:
-        # The sessions themselves are asked, wherever they are held: there is no register that an
-        # upload could be missing from. They have slots, so a weak one cannot be kept.
-        sessions = [found for found in gc.get_objects() if type(found) is UploadSession]
-        return cls(
-            {s.upload_id for s in sessions if s.state in (State.OPEN, State.COMPLETING)},
-            {(s.container, s.object_name) for s in sessions if s.state is State.NEW},
-        )
 
 
 def _date_of(headers: Mapping[str, str]) -> float | None:

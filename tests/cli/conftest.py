@@ -102,6 +102,7 @@ def cli(
             server=server,
             environ={
                 "HOME": str(home),
+                "S3MPU_JOURNAL": str(tmp_path / "journal"),
                 "AWS_ACCESS_KEY_ID": ACCESS_KEY,
                 "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
                 "AWS_ENDPOINT_URL": server.endpoint,

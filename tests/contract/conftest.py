@@ -41,7 +41,8 @@ class Fake(Server):
     def start(self) -> Endpoint:
         self.stop()
         limits = FakeLimits(min_part_size=MIN_PART_SIZE_BYTES)
-        self._server = FakeServer(FakeS3(limits, vhost_domain="localhost"))
+        keys = {ACCESS_KEY: SECRET_KEY, "AKIDOTHER": "another-secret"}
+        self._server = FakeServer(FakeS3(limits, vhost_domain="localhost", credentials=keys))
         self._server.start()
         return Endpoint(
             name=self.name,
@@ -50,6 +51,7 @@ class Fake(Server):
             port=self._server.port,
             access_key=ACCESS_KEY,
             secret_key=SECRET_KEY,
+            other_keys=("AKIDOTHER", "another-secret"),
             region=REGION,
         )
 
@@ -62,6 +64,8 @@ class Fake(Server):
 
 
 MIB = 1024 * 1024
+#: What takes minutes is left out unless it is asked for: S3MPU_LONG=1.
+IS_LONG = bool(os.environ.get("S3MPU_LONG"))
 
 SERVERS: dict[str, type[Server]] = {each.name: each for each in (Fake, MiniStack, Swift, Ceph)}
 
@@ -155,8 +159,8 @@ def connect(endpoint: Endpoint, **kwargs: Any) -> Any:
         "port": endpoint.port,
         "region": endpoint.region,
     }
-    keys = endpoint.access_key, endpoint.secret_key
-    return get_driver("s3_multipart")(*keys, **{**where, **kwargs})
+    made = {"key": endpoint.access_key, "secret": endpoint.secret_key, **where, **kwargs}
+    return get_driver("s3_multipart")(**made)
 
 
 def _remove(container: Any) -> list[str]:

@@ -69,7 +69,10 @@ QUIRKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A server that answers: where, with which keys, and what to expect of it (see QUIRKS)."""
+    """A server that answers: where, with which keys, and what to expect of it (see QUIRKS).
+
+    :param other_keys: a second pair that is as good, where the server has one.
+    """
 
     name: str
     version: str
@@ -78,6 +81,7 @@ class Endpoint:
     secure: bool = False
     access_key: str
     secret_key: str = field(repr=False)
+    other_keys: tuple[str, str] | None = field(default=None, repr=False)
     region: str = REGION
     quirks: frozenset[str] = frozenset()
 

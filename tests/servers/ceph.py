@@ -35,6 +35,7 @@ from tests.servers.base import (
 PACKAGES = ("radosgw", "ceph-mon", "ceph-osd", "ceph-common", "ceph-base")
 # A slash and a plus: what a client gets wrong when it encodes a secret.
 ACCESS_KEY, SECRET_KEY = "ceph0access0key0", "ceph/secret+key/of+the+contract/tests"
+OTHER_KEYS = "ceph1access1key1", "another+secret/key/of+the+same/user"
 QUIRKS = frozenset(
     {
         "accepts-any-part-number",
@@ -103,6 +104,7 @@ class Ceph(Server):
             port=self._port,
             access_key=ACCESS_KEY,
             secret_key=SECRET_KEY,
+            other_keys=OTHER_KEYS,
             quirks=QUIRKS,
         )
 
@@ -170,6 +172,9 @@ class Ceph(Server):
         keys = ("--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY)
         user = ("--uid", "contract", "--display-name", "contract", *keys)
         self._run("radosgw-admin", "-n", "client.rgw", "user", "create", *user)
+        other = ("--access-key", OTHER_KEYS[0], "--secret-key", OTHER_KEYS[1])
+        key = ("key", "create", "--uid", "contract", "--key-type", "s3", *other)
+        self._run("radosgw-admin", "-n", "client.rgw", *key)
         self._spawn("rgw")
         daemons.wait_http("rgw", self._port)
 

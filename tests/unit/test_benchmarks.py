@@ -19,6 +19,8 @@ from benchmarks.figures import cpu, make_rows, group_runs, paired_ratio
 from benchmarks.pystore import Part, Store, RefusedError
 from benchmarks.client.job import MIB, Job
 from benchmarks.client.sources import Source, IteratorFile, lines, chunks, base_buffer
+from benchmarks.contenders.ours import WATCH, bare
+from libcloud_s3mpu.protocol.options import UploadOptions
 
 
 def run(contender: str, round_number: int, seconds: float, **more: Any) -> dict[str, Any]:
@@ -229,6 +231,18 @@ def test_quick_has_an_end_and_gives_way_to_what_is_asked() -> None:
     assert plan.time_left() < 120
     assert plan.pairs == 1
     assert plan.contenders[0].spec == "ours"
+
+
+def test_the_cost_of_reliability_is_a_pair_with_and_without_it() -> None:
+    plan = make_plan(make_parser().parse_args(["--quick", "--reliability", "--mib", "64"]))
+    specs = [contender.spec for contender in plan.contenders]
+    assert specs == ["ours:off", "ours:off+bare", "ours", "ours:bare"]
+    assert plan.size == 64 << 20 and plan.deadline < float("inf")
+    off = bare()
+    assert off["retry"].max_attempts == 1
+    options = UploadOptions(**off)  # What watches, in this version, can be switched off.
+    watched = {name for name in WATCH if hasattr(options, name)}
+    assert set(off) == {"retry"} | watched
 
 
 def test_the_command_that_is_kept_names_no_place_on_this_machine() -> None:

@@ -8,7 +8,7 @@ import time
 import pickle
 import threading
 from typing import Any
-from datetime import datetime, timezone, timedelta
+from datetime import datetime, timezone
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -24,7 +24,6 @@ from libcloud_s3mpu.transfer.credentials import (
     CredentialsSource,
     ExpiringCredentials,
     as_credentials,
-    botocore_credentials,
 )
 
 FIRST = Credentials("AKID1", "secret-1", "token-1")
@@ -513,47 +512,3 @@ def unpickled_object(found: Any) -> Any:
     data = pickle.dumps(found)
     assert SECRET_KEY.encode() not in data
     return pickle.loads(data)
-
-
-# -- botocore --------------------------------------------------------------------------------------
-
-
-def test_without_botocore_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> Any:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(subject, "import_module", missing)
-    with pytest.raises(CredentialsError, match=r"libcloud_s3mpu\[aws\]"):
-        CredentialsSource(botocore_credentials()).current()
-
-
-def test_botocores_chain_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    pytest.importorskip("botocore.session")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID1")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-1")
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "token-1")
-    call = botocore_credentials()
-    assert CredentialsSource(call).current() == FIRST
-    assert b"secret" not in pickle.dumps(call)
-
-
-def test_botocores_profile_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    pytest.importorskip("botocore.session")
-    file = tmp_path / "credentials"
-    file.write_text("[other]\naws_access_key_id = AKID2\naws_secret_access_key = secret-2\n")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    assert CredentialsSource(botocore_credentials("other")).current().access_key == "AKID2"
-
-
-def test_the_default_of_botocore_refreshable_credentials_is_understood() -> None:
-    credentials = pytest.importorskip("botocore.credentials")
-    expires = datetime.now(timezone.utc) + timedelta(hours=1)
-    made = credentials.RefreshableCredentials(
-        "AKID1", "secret-1", "token-1", expires, lambda: None, "test"
-    )
-    found = as_credentials(made)
-    assert found.credentials == FIRST
-    assert found.expires_epoch == pytest.approx(expires.timestamp())

@@ -203,6 +203,69 @@ def test_a_damaged_file_is_a_clear_error_and_hides_no_other(
     assert path.name in caplog.text
 
 
+@pytest.mark.parametrize("how", ["cut", "newer", "garbage", "locked", "misplaced"])
+def test_what_a_file_owns_is_known_or_it_is_said_that_it_is_not(
+    files: FileJournal, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.save(session("good"))
+    files.save(session('b"a\\d'))
+    path = files._path('b"a\\d', HERE)
+    text = path.read_text()
+    with monkeypatch.context() as patch, files.hold('b"a\\d', endpoint=HERE):
+        if how == "cut":
+            path.write_text(text[: text.index('"algorithm"')])
+        elif how == "newer":
+            path.write_text(text.replace('"version":1', '"version":99'))
+        elif how == "garbage":
+            path.write_bytes(b"\x00\xff")
+        elif how == "locked":
+            _lock_out(patch, path)
+        else:
+            path.write_text(text.replace('"version":1', '"version":99').replace(HERE, "http://x"))
+        owned = files.owned()
+    if how in ("cut", "newer"):
+        assert (owned.upload_ids, owned.unreadable) == ({"good", 'b"a\\d'}, ())
+    else:
+        assert (owned.upload_ids, owned.unreadable) == ({"good"}, (path.name,))
+
+
+def _lock_out(patch: pytest.MonkeyPatch, path: Path) -> None:
+    """Refuse to open a file: root may open any, so a mode alone would prove nothing."""
+    real = open
+
+    def refuse(name: Any, *args: Any, **kwargs: Any) -> Any:
+        if name == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(name))
+        return real(name, *args, **kwargs)
+
+    patch.setattr(journal_module, "open", refuse, raising=False)
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(
+    files: FileJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (files.list(), files.owned().upload_ids) == ([], frozenset())
+    files.save(session())
+
+    def refuse(*_: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
+    for ask in (files.list, files.owned):
+        with pytest.raises(PermissionError):
+            ask()
+
+
+def test_a_file_that_is_forgotten_while_the_folder_is_read_is_not_missed(
+    files: FileJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.save(session("a"))
+    found = os.listdir(files.folder)
+    monkeypatch.setattr(os, "listdir", lambda _: [*found, "0" * 40 + ".json"])
+    assert files.owned().upload_ids == {"a"} and files.owned().unreadable == ()
+
+
 def test_a_huge_file_is_not_read(files: FileJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     files.save(session())
     monkeypatch.setattr(journal_module, "MOST_BYTES", 50)

@@ -7,6 +7,7 @@ import re
 import uuid
 import pickle
 from typing import Any
+from pathlib import Path
 from datetime import datetime, timezone, timedelta
 from dataclasses import replace
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from libcloud_s3mpu.maintenance import as_json
 from libcloud_s3mpu.protocol.retry import NO_RETRIES
 from libcloud_s3mpu.protocol.errors import InvalidRequestError, ContainerMissingError
 from libcloud_s3mpu.protocol.options import UploadOptions
+from libcloud_s3mpu.transfer.journal import FileJournal
 from libcloud_s3mpu.transfer.orphans import CleanupError, CleanupReport, moment_of
 from libcloud_s3mpu.protocol.lifecycle import RULE_ID
 
@@ -209,6 +211,50 @@ def test_a_journal_that_cannot_be_read_stops_everything(made: Service) -> None:
     pass_time(made, 30)
     with pytest.raises(OSError, match="disk"):
         clean(made, journal=Broken())
+    assert len(made.fake.uploads) == 1
+
+
+@pytest.mark.parametrize("how", ["newer", "garbage"])
+def test_a_journals_file_that_cannot_be_read_is_never_an_orphans(
+    made: Service, tmp_path: Path, how: str
+) -> None:
+    pytest.importorskip("filelock")
+    journal = FileJournal(tmp_path)
+
+    def source() -> Iterator[bytes]:
+        yield from chunks(3)
+        raise OSError("mine")
+
+    with pytest.raises(OSError):
+        made.upload(source(), journal=journal)
+    (owned,) = made.fake.uploads
+    orphan = begin(made, "orphan")
+    pass_time(made, 30)
+    (file,) = tmp_path.glob("*.json")
+    text = file.read_text()
+    file.write_text(text.replace('"version":1', '"version":99') if how == "newer" else "{")
+    report = clean(made, journal=journal)
+    reasons = {it.upload_id: it.reason for it in report.skipped}
+    if how == "newer":
+        assert reasons == {owned: "a journal owns it"} and set(made.fake.uploads) == {owned}
+        return
+    said = f"a journal cannot be read and may own it ({file.name})"
+    assert reasons == {owned: said, orphan: said}
+    assert set(made.fake.uploads) == {owned, orphan} and report.aborted == ()
+    file.unlink()
+    assert len(clean(made, journal=journal).aborted) == 2
+
+
+def test_a_journals_folder_that_cannot_be_read_stops_everything(
+    made: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("filelock")
+    begin(made)
+    pass_time(made, 30)
+    folder = tmp_path / "file"
+    folder.write_text("no folder")
+    with pytest.raises(NotADirectoryError):
+        clean(made, journal=FileJournal(folder))
     assert len(made.fake.uploads) == 1
 
 
