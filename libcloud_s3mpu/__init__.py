@@ -54,6 +54,7 @@ from .protocol.session import (
 )
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
+from .protocol.presigning import Presigner, UploadForm
 from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
 
 __all__ = [
@@ -99,6 +100,8 @@ __all__ = [
     "UploadPausedError",
     "SessionFormatError",
     "Credentials",
+    "Presigner",
+    "UploadForm",
     "FileJournal",
     "MemoryJournal",
     "CredentialsError",
