@@ -25,6 +25,7 @@ from .transfer import single
 from .arguments import naming, host_of, object_of, target_of, result_of_put
 from .extensions import UploadExtensions
 from .maintenance import MaintenanceExtensions
+from .direct_uploads import DirectUploadExtensions
 from .protocol.limits import S3_LIMITS, Limits
 from .transfer.upload import Upload, UploadResult
 from .protocol.options import UploadOptions
@@ -48,6 +49,7 @@ class AmazonS3MultipartDriver(
     SessionExtensions,
     MaintenanceExtensions,
     PresignExtensions,
+    DirectUploadExtensions,
     KeyExtensions,
     S3StorageDriver,  # type: ignore[misc]
 ):

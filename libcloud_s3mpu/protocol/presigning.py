@@ -65,10 +65,16 @@ def signed_headers(
 ) -> dict[str, str]:
     """Give the headers that a client must send exactly so, by lower-case name, checked.
 
+    Values stand as they are sent; one that is not ASCII cannot be.
+
     :param size_bytes: the length of the body; with it signed, no other length is taken.
     :raises InvalidRequestError: for a name or value that cannot be, or one that signing sets.
     """
-    found = header_rules.checked_headers(headers)
+    found: dict[str, str] = {}
+    for name, value in (headers or {}).items():
+        # Metadata is encoded by whoever sends it (RFC 2047), not here: only names are judged so.
+        header_rules.checked_headers({name: ""})
+        found[name.lower()] = header_rules.checked_value(name, value)
     if content_type is not None:
         found["content-type"] = header_rules.checked_value("Content-Type", content_type)
     if size_bytes is not None:
