@@ -18,13 +18,17 @@ from base64 import b64encode
 from typing import Any
 from dataclasses import replace
 from urllib.parse import quote, urlsplit
+from collections.abc import Iterator
 
 import pytest
 
 from tests.contract.conftest import MIB, read, connect, pattern
+from libcloud_s3mpu.delegated import delegated
 from libcloud_s3mpu.direct_client import DirectUploadClient
 from libcloud_s3mpu.protocol.direct import PartsMismatchError
 from libcloud_s3mpu.protocol.errors import S3MultipartError
+from libcloud_s3mpu.protocol.options import UploadOptions
+from libcloud_s3mpu.protocol.session import UploadPausedError
 from libcloud_s3mpu.protocol.signing import Signer, Credentials
 from libcloud_s3mpu.protocol.presigning import Presigner
 
@@ -355,6 +359,33 @@ def test_what_is_over_is_aborted(driver: Any, container: Any) -> None:
     over = replace(direct.plan, expires_epoch=time.time() - 1)
     assert len(driver.ex_cleanup_direct_uploads([over])) == 1
     assert list(driver.ex_iterate_multipart_uploads(container)) == []
+
+
+def test_lent_keys_upload_pause_and_resume(endpoint: Any, container: Any) -> None:
+    data = pattern(16 * MIB)
+    info = {
+        "awsSecretKeyId": endpoint.access_key,
+        "awsSecretAccessKey": endpoint.secret_key,
+        "bucket": container.name,
+        "baseKey": "batch/",
+        "region": endpoint.region,
+        "endpoint": endpoint.url,
+        "usePathStyleAccess": True,
+    }
+    options = UploadOptions(part_size_bytes=5 * MIB, on_failure="keep")
+    handle = delegated(info, ex_options=options).start("batch/a b")
+
+    def source() -> Iterator[bytes]:
+        for at in range(0, len(data), MIB):
+            if at == 11 * MIB:
+                handle.pause()
+            yield data[at : at + MIB]
+
+    with pytest.raises(UploadPausedError):
+        handle.run(source())
+    lent = delegated(info, ex_options=options)
+    lent.resume(handle.saved, [data])
+    assert read(connect(endpoint), container, "batch/a b") == data
 
 
 # -- CORS ------------------------------------------------------------------------------------------

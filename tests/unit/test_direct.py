@@ -279,6 +279,9 @@ def test_a_saved_form_is_for_its_own_object_and_service(s3: Service) -> None:
         {"headers": None},
         {"expires_epoch": "soon"},
         {"more": 1},
+        {"size_bytes": 1000},
+        {"container": "a/b"},
+        {"object_name": "a\x00"},
     ],
 )
 def test_a_saved_form_that_is_none_is_refused(s3: Service, change: dict[str, Any]) -> None:
