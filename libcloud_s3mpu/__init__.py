@@ -5,12 +5,16 @@ Importing this package has one side effect, :func:`register`: libcloud then know
 ``s3_multipart``. Nothing else lives here; begin reading at :mod:`.driver`.
 """
 
+from .direct import DirectUpload
 from .driver import AmazonS3MultipartDriver
 from .handle import SessionHandle
 from ._version import __version__
+from .delegated import Delegation, delegated
 from .providers import S3_MULTIPART, register, unregister
+from .direct_client import DirectUploadClient
 from .protocol.retry import NO_RETRIES, RetryPolicy
 from .transfer.chain import botocore_credentials
+from .protocol.direct import PartsMismatchError, DirectUploadExpiredError
 from .protocol.errors import (
     SourceError,
     ServiceError,
@@ -59,6 +63,7 @@ from .protocol.session import (
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
 from .transfer.orphans import CleanupError, CleanupReport
+from .protocol.presigning import Presigner, UploadForm
 from .transfer.credentials import CredentialsError, ExpiringCredentials
 
 __all__ = [
@@ -107,6 +112,13 @@ __all__ = [
     "Credentials",
     "CleanupError",
     "CleanupReport",
+    "Delegation",
+    "DirectUpload",
+    "DirectUploadClient",
+    "DirectUploadExpiredError",
+    "PartsMismatchError",
+    "Presigner",
+    "UploadForm",
     "FileJournal",
     "SessionHandle",
     "MemoryJournal",
@@ -118,6 +130,7 @@ __all__ = [
     "WrongRegionError",
     "__version__",
     "botocore_credentials",
+    "delegated",
     "register",
     "unregister",
 ]

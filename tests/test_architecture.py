@@ -26,6 +26,7 @@ CONNECTION_ROOM = {
     "chain",
     "exchange",
     "sockets",
+    "urls",
     "transport",
     "http",
 }

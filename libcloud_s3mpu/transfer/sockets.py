@@ -39,6 +39,8 @@ class Channel:
         """Tell whether an idle channel may carry another request: young, and nothing came in."""
         if time.monotonic() - self.idle_since > MAX_IDLE_SECONDS:
             return False
+        if self.socket.fileno() < 0:
+            return False  # Closed after it was given back, by an interrupted call_settled.
         if not wait_for(self.socket, select.POLLIN, 0.0):
             return True
         if not self.is_tls:
