@@ -257,7 +257,7 @@ def copy_object_request(
     headers = {
         name: value
         for name, value in target.headers_for("initiate").items()
-        if replaces_metadata or not _is_kept(name)
+        if replaces_metadata or not is_kept_header(name)
     }
     headers["x-amz-metadata-directive"] = "REPLACE" if replaces_metadata else "COPY"
     if replaces_tags:
@@ -273,7 +273,8 @@ def copy_object_request(
     )
 
 
-def _is_kept(name: str) -> bool:
+def is_kept_header(name: str) -> bool:
+    """Tell whether a header is one that a copy takes over: content headers and metadata."""
     return name in KEPT_HEADERS or name.startswith("x-amz-meta-")
 
 

@@ -35,6 +35,9 @@ class Limits:
     :param max_key_bytes: longest key in bytes of UTF-8.
     :param checksums: the ``x-amz-checksum-*`` algorithms that the service verifies.
     :param source: the page these were read on, and the day.
+    :param max_single_copy: largest object that one CopyObject copies.
+    :param has_part_copy: it has UploadPartCopy; else copies go through the client.
+    :param has_conditions: it obeys If-Match on complete; else an append goes without (Swift: 501).
     """
 
     min_part_size: int = 5 * MIB
@@ -46,6 +49,9 @@ class Limits:
     max_key_bytes: int = 1024
     checksums: frozenset[str] = S3_CHECKSUMS
     source: str = "Amazon S3 User Guide, multipart upload limits (read 2026-11)"
+    max_single_copy: int = 5 * GIB
+    has_part_copy: bool = True
+    has_conditions: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_part_size <= self.max_part_size:

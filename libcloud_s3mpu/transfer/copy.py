@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies on the service."""
+"""Copies by single requests: a source is asked for, an object or a part is copied by the service.
+
+Plain functions, each with its retries and pinned to the ETag that its source had; any thread may
+call them. An object made in many parts is :mod:`.assembly`'s, which bytes go into it is
+:mod:`.concatenate`'s business.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +28,40 @@ def find_source(sender: Sender, source: CopySource, *, policy: RetryPolicy) -> F
     request = copying.head_source_request(source)
     return retried(
         lambda _: copying.head_source_result(request, sender.call(request), source),
+        policy=policy,
+        sender=sender,
+    )
+
+
+def find_tags(sender: Sender, source: CopySource, *, policy: RetryPolicy) -> str:
+    """Ask for a source's tags, as ``x-amz-tagging`` carries them."""
+    request = copying.tagging_request(source)
+    return retried(
+        lambda _: copying.tagging_result(request, sender.call(request)),
+        policy=policy,
+        sender=sender,
+    )
+
+
+def copy_object(
+    sender: Sender,
+    target: wire.Target,
+    found: FoundSource,
+    *,
+    replaces_metadata: bool,
+    replaces_tags: bool,
+    policy: RetryPolicy,
+) -> wire.StoredObject:
+    """Have the service copy a whole object by one request.
+
+    :raises SourceChangedError: if the source has changed since ``found``.
+    :raises CopyUnsupportedError: if the service cannot do this.
+    """
+    request = copying.copy_object_request(
+        target, found.source, replaces_metadata=replaces_metadata, replaces_tags=replaces_tags
+    )
+    return retried(
+        lambda _: copying.copy_object_result(request, sender.call(request), found),
         policy=policy,
         sender=sender,
     )
