@@ -80,9 +80,9 @@ def put(session: Session, /, source: str, dest: S3Url, **given: Any) -> int:
         session.outcome = watch.outcome(error)
         raise
     if given["is_json"]:
-        session.out(json.dumps(_described(url, result)))
+        session.out(json.dumps(described_result(url, result)))
     if not given["quiet"]:
-        session.note(_summary(url, result))
+        session.note(summary_of(url, result))
     return 0
 
 
@@ -124,7 +124,8 @@ def _options(given: dict[str, Any], watch: Watch) -> UploadOptions:
     )
 
 
-def _pairs(texts: tuple[str, ...], separator: str, option: str) -> dict[str, str]:
+def pairs_of(texts: tuple[str, ...], separator: str, option: str) -> dict[str, str]:
+    """Read ``NAME=VALUE`` or ``NAME: VALUE``, any number of them."""
     pairs = {}
     for text in texts:
         name, found, value = text.partition(separator)
@@ -141,14 +142,14 @@ class _Upload:
         self._driver = driver
         extra = {
             "content_type": given["content_type"],
-            "meta_data": _pairs(given["metadata"], "=", "'--metadata'"),
+            "meta_data": pairs_of(given["metadata"], "=", "'--metadata'"),
             "acl": given["acl"],
         }
         self._arguments = {
             "container": Container(url.bucket, {}, driver),
             "object_name": url.key,
             "extra": {name: value for name, value in extra.items() if value},
-            "headers": _pairs(given["header"], ":", "'--header'"),
+            "headers": pairs_of(given["header"], ":", "'--header'"),
             "ex_storage_class": (given["storage_class"] or "").lower() or None,
             "ex_options": options,
         }
@@ -173,7 +174,8 @@ def _interruptible(file: Any) -> Any:
     return WakefulReader(file) if is_pipe else file
 
 
-def _described(url: S3Url, result: Any) -> dict[str, Any]:
+def described_result(url: S3Url, result: Any) -> dict[str, Any]:
+    """Give what ``--json`` prints of an object that was made."""
     names = ("etag", "upload_id", "parts", "part_size_bytes", "checksum", "version_id", "seconds")
     return {
         "url": str(url),
@@ -184,7 +186,8 @@ def _described(url: S3Url, result: Any) -> dict[str, Any]:
     }
 
 
-def _summary(url: S3Url, result: Any) -> str:
+def summary_of(url: S3Url, result: Any) -> str:
+    """Give the last line of a command that made an object."""
     parts, seconds = result.extra["parts"], result.extra["seconds"]
     text = f"{url}: {size_text(result.size)}"
     if result.extra["upload_id"] is not None:

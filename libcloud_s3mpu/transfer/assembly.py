@@ -33,13 +33,10 @@ from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from ..protocol.session import UploadSession
 from ..protocol.copyplan import PlannedPart
 from ..protocol.messages import S3Request, S3Response
-from ..protocol.integrity import BodyCheck, BodyDigests
+from ..protocol.integrity import BodyCheck, BodyDigests, body_check
 
 #: Retries that the parts of one copy share while none succeeds, as an upload's parts do.
 SHARED_RETRIES = 28
-#: Streamed parts are signed: the one check that every service makes, whatever it knows of
-#: checksums, and one that parts which the service copies need not share.
-SIGNED = BodyCheck(algorithm=None, is_signed=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +55,16 @@ class Way:
         """Give a window for one copy; the caller closes it."""
         budget = self.options.memory_budget_bytes
         return Window(budget_bytes=budget, ceiling=self.ceiling, pace=Pace())
+
+    @property
+    def check(self) -> BodyCheck:
+        """Streamed parts are signed.
+
+        It is the one check that every service makes, whatever it knows of checksums, and one that
+        the parts which the service copies need not share.
+        """
+        options = replace(self.options, checksum=None, sign_payload=True)
+        return body_check(options, self.limits, is_secure=True)
 
     @property
     def most_in_memory(self) -> int:
@@ -129,6 +136,7 @@ class Assembly:
         tail: Intake | None = None,
     ) -> None:
         self._way = way
+        self._check = way.check
         self._target = target
         self._sources = sources
         self._parts = parts
@@ -179,7 +187,7 @@ class Assembly:
         return result
 
     def _initiate(self) -> None:
-        request = wire.initiate_request(self._target, SIGNED)
+        request = wire.initiate_request(self._target, self._check)
 
         def begun(response: S3Response) -> None:
             self._session.has_opaque_etags = is_opaque_etag(response.headers)
@@ -223,7 +231,7 @@ class Assembly:
             return CopyPartJob(found=self._sources[part.pieces[0].source].found, **how)
         return RelayJob(
             sources=self._sources,
-            check=SIGNED,
+            check=self._check,
             most_in_memory=self._way.most_in_memory,
             spool_directory=self._way.options.spool_directory,
             **how,
@@ -243,7 +251,7 @@ class Assembly:
             yield PartJob(
                 make_request=self._request_maker(body, number + before),
                 body=body,
-                check=SIGNED,
+                check=self._check,
                 cost=cost,
                 **self._how,
             )
@@ -273,7 +281,7 @@ class Assembly:
             target=self._target,
             parts=parts,
             size=session.size,
-            check=SIGNED,
+            check=self._check,
             policy=self._way.options.retry,
         )
         etag = stored.etag or checksums.composite_etag(part.etag for part in parts)

@@ -19,7 +19,7 @@ from .intake import Intake
 from .resume import etag_there
 from .attempt import Sender, retried
 from .outcome import UploadResult
-from .assembly import SIGNED, Way, Lane, Assembly
+from .assembly import Way, Lane, Assembly
 from .copyjobs import Blocks, Source, FindJob, body_of, read_range
 from .splitter import Splitter, FileSplitter, open_source
 from ..protocol import wire
@@ -97,7 +97,7 @@ def _put(
     size = sum(piece.size for piece in pieces)
     body = body_of(blocks, size, most=way.most_in_memory, directory=way.options.spool_directory)
     try:
-        digests = digests_of(body, SIGNED)
+        digests = digests_of(body, way.check)
         request = wire.put_request(target, body, digests)
         stored = retried(
             lambda _: wire.put_result(request, way.sender.call(request), digests),

@@ -10,14 +10,25 @@ import pytest
 
 import libcloud_s3mpu as ours
 from tests.servers.base import Endpoint
-from tests.contract.conftest import MIB, read, chunks, pattern
+from tests.contract.conftest import MIB, read, chunks, connect, pattern
 
 pytestmark = pytest.mark.contract
 
 PART = 5 * MIB
 LARGE = 12 * MIB + 345
-#: ``%`` stands alone: Ceph 16 decodes a copy's source twice, so a key with ``%41`` is another one.
-KEYS = ["plain", "a b/é文🎉", "plus+and 100% sure", "//x//"]
+KEYS = ["plain", "a b/é文🎉", "plus+and 100% sure", "%41?versionId=1", "//x//"]
+
+
+@pytest.fixture
+def driver(endpoint: Endpoint) -> Any:
+    """A driver that knows what its service cannot do, as its provider's class would."""
+    driver = connect(endpoint)
+    limits = driver.ex_limits
+    if "no-conditional-writes" in endpoint.quirks:
+        limits = replace(limits, conditions=frozenset())
+    twice = endpoint.quirks & {"decodes-copy-source-twice"}
+    driver.ex_limits = replace(limits, quirks=limits.quirks | twice)
+    return driver
 
 
 @pytest.fixture
@@ -58,7 +69,9 @@ def test_a_copy_with_other_metadata(container: Any, low: Any, size: int) -> None
     is_there(low, container, made, pattern(size))
     found = low.get_object(container.name, "old")
     assert found.meta_data == {"new": "2"}
-    assert (found.extra["content_type"], found.extra["cache_control"]) == ("a/b", "max-age=60")
+    assert found.extra["content_type"] == "a/b"
+    again = low.ex_copy_object(it, container, "again")
+    is_there(low, container, again, pattern(size))
 
 
 @pytest.mark.parametrize("size", [10, LARGE])
@@ -106,11 +119,7 @@ def test_small_objects_are_joined(container: Any, driver: Any) -> None:
 
 @pytest.mark.parametrize("old", [0, 10, PART, LARGE])
 @pytest.mark.parametrize("more", [5, PART + 5])
-def test_bytes_are_appended(
-    endpoint: Endpoint, container: Any, driver: Any, old: int, more: int
-) -> None:
-    has_conditions = "no-conditions" not in endpoint.quirks
-    driver.ex_limits = replace(driver.ex_limits, has_conditions=has_conditions)
+def test_bytes_are_appended(container: Any, driver: Any, old: int, more: int) -> None:
     it = put(driver, container, "a é+", pattern(old), meta_data={"a": "é"})
     made = driver.ex_append(it, chunks(pattern(more, 1)))
     is_there(driver, container, made, pattern(old) + pattern(more, 1))

@@ -18,7 +18,6 @@ import libcloud_s3mpu as ours
 from tests.fake_s3 import FakeS3, FakeLimits, FakeServer, faults
 from tests.unit.small import (
     LIMITS,
-    AT_ONCE,
     Service,
     SmallDriver,
     service,
@@ -26,7 +25,6 @@ from tests.unit.small import (
     close_driver,
 )
 from tests.fake_s3.store import StoredObject
-from libcloud_s3mpu.protocol.copying import CopyUnsupportedError
 
 #: One request copies 20 bytes at most; parts are 5 to 50 bytes.
 COPY_LIMITS = replace(LIMITS, uniform_parts=False, max_single_copy=20, max_object_size=10_000)
@@ -295,6 +293,30 @@ def test_limits_say_that_a_service_copies_no_parts() -> None:
         assert it.fake.requests_of("UploadPartCopy") == []
 
 
+def test_a_name_that_a_service_misreads_is_streamed() -> None:
+    for it in made(replace(COPY_LIMITS, quirks=frozenset({"decodes-copy-source-twice"}))):
+        for key in ("100% sure", "a?b", "plain"):
+            it.copy(it.put(key, pattern(60)))
+            assert it.kept().body == pattern(60)
+            assert (it.fake.requests_of("UploadPartCopy") == []) == (key != "plain")
+
+
+def test_an_append_goes_without_a_condition_where_there_are_none() -> None:
+    for it in made(replace(COPY_LIMITS, conditions=frozenset())):
+        it.driver.ex_append(it.put("it", pattern(60)), b"more")
+        assert it.kept("it").body == pattern(60) + b"more"
+        (complete,) = it.fake.requests_of("CompleteMultipartUpload")
+        assert "if-match" not in complete.headers
+
+
+def test_etags_that_are_no_md5_are_not_compared() -> None:
+    for it in made(replace(COPY_LIMITS, has_md5_etags=False)):
+        old = it.put("old", b"small")
+        it.fake.script("CopyObject", faults.wrong_etag())
+        it.copy(old)
+        assert it.kept().body == b"small"
+
+
 def test_a_source_of_another_service_goes_through_this_process(s3: Copies) -> None:
     fake = FakeS3(FAKE, buckets=("bucket",))
     with FakeServer(fake) as server:
@@ -493,8 +515,3 @@ def test_events_are_those_of_an_upload(s3: Copies) -> None:
     assert kinds.count(ours.PartStarted) == kinds.count(ours.PartUploaded) == parts
     assert kinds[-1] is ours.UploadCompleted
     assert seen[-2].uploaded_bytes == 60
-
-
-def test_the_retry_class_is_public() -> None:
-    assert issubclass(CopyUnsupportedError, ours.ServiceError)
-    assert AT_ONCE.max_attempts == 6
