@@ -24,7 +24,7 @@ def driver(endpoint: Endpoint) -> Any:
     """A driver that knows what its service cannot do, as its provider's class would."""
     driver = connect(endpoint)
     limits = driver.ex_limits
-    if "no-conditional-writes" in endpoint.quirks:
+    if endpoint.quirks & {"no-conditional-writes", "complete-ignores-conditions"}:
         limits = replace(limits, conditions=frozenset())
     twice = endpoint.quirks & {"decodes-copy-source-twice"}
     driver.ex_limits = replace(limits, quirks=limits.quirks | twice)
