@@ -15,7 +15,7 @@ from typing import Any
 from dataclasses import replace, dataclass
 from collections.abc import Callable, Iterator, Sequence
 
-from .pace import Pace
+from .pace import CopyPace
 from .intake import Intake
 from .resume import etag_there
 from .window import Window
@@ -54,7 +54,7 @@ class Way:
     def window(self) -> Window:
         """Give a window for one copy; the caller closes it."""
         budget = self.options.memory_budget_bytes
-        return Window(budget_bytes=budget, ceiling=self.ceiling, pace=Pace())
+        return Window(budget_bytes=budget, ceiling=self.ceiling, pace=CopyPace())
 
     @property
     def check(self) -> BodyCheck:

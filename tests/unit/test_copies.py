@@ -492,12 +492,11 @@ def test_an_announced_length_is_that_of_the_new_bytes(s3: Copies) -> None:
 # -- how it runs ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("concurrency", "held"), [(1, 1), (2, 2), (5, 5), (None, 5)])
+@pytest.mark.parametrize(("concurrency", "held"), [(1, 1), (2, 2), (5, 5), (None, 19)])
 def test_a_copy_has_as_many_parts_in_flight_as_an_upload(
     s3: Copies, concurrency: int | None, held: int
 ) -> None:
-    it = s3.put("old", pattern(95))
-    # Five is what an upload begins with before anything has come back.
+    it = s3.put("old", pattern(95))  # 19 parts; 20 may be in flight.
     with s3.server.hold_parts(held, operation="UploadPartCopy") as gate:
         s3.copy(it, ex_options=s3.options(concurrency=concurrency))
     assert not gate.timed_out

@@ -139,9 +139,9 @@ def test_a_part_size_outside_the_limits_is_refused() -> None:
     ("size", "part"),
     [
         (10 * MIB, 5 * MIB),
-        (1 * GIB, 26 * MIB),
-        (10 * GIB, 64 * MIB),
-        (600 * GIB, 64 * MIB),
+        (1 * GIB, 13 * MIB),
+        (10 * GIB, 32 * MIB),
+        (300 * GIB, 32 * MIB),
         (5 * TIB, 549_781_504),
     ],
 )
