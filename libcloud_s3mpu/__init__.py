@@ -52,6 +52,7 @@ from .protocol.events import (
     UploadCompleted,
 )
 from .protocol.limits import R2_LIMITS, S3_LIMITS, SCALEWAY_LIMITS, Limits
+from .protocol.copying import CopyUnsupportedError
 from .protocol.options import UploadOptions
 from .protocol.session import (
     UploadedPart,
@@ -79,6 +80,7 @@ __all__ = [
     "CompletionUnknownError",
     "ConditionalConflictError",
     "ContainerMissingError",
+    "CopyUnsupportedError",
     "ExpiredCredentialsError",
     "InvalidRequestError",
     "Limits",

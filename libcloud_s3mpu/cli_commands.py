@@ -14,6 +14,7 @@ import click
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Container
 
+from .cli_copy import cp
 from .cli_demo import demo
 from .cli_words import S3Url, Failed, printable
 from .cli_errors import words
@@ -148,5 +149,5 @@ def mb(session: Session, where: S3Url) -> int:
     return 0
 
 
-for command in (put, resume, get, demo, uploads):
+for command in (put, resume, get, cp, demo, uploads):
     commands.add_command(command)

@@ -21,7 +21,7 @@ from .sessions import endpoint_of
 from .cli_words import S3Url, Failed, printable, size_text
 from .cli_service import Session, size, object_url, positive_size, service_options
 from .cli_progress import is_terminal
-from .cli_transfer import told, pairs, followed, interruptible
+from .cli_transfer import told, followed, pairs_of, interruptible
 from .protocol.options import UploadOptions
 from .protocol.session import UploadSession
 from .transfer.journal import FileJournal
@@ -85,7 +85,7 @@ def resume(
             "program began it, say where it goes: --to s3://bucket/key"
         )
     place = to or S3Url(saved.container, saved.object_name)  # type: ignore[union-attr]
-    headers = pairs(given["header"], ":", "'--header'")
+    headers = pairs_of(given["header"], ":", "'--header'")
     with followed(session, "resume", given, source=source, journal=journal) as watch:
         watch.upload_id = upload_id
         with _opened(source) as file:

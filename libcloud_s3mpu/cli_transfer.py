@@ -124,9 +124,9 @@ def _again(source: str) -> str:
 def told(session: Session, url: S3Url, result: Any, given: dict[str, Any]) -> None:
     """Say what was uploaded."""
     if given["is_json"]:
-        session.out(json.dumps(described(url, result)))
+        session.out(json.dumps(described_result(url, result)))
     if not given["quiet"]:
-        session.note(summary(url, result))
+        session.note(summary_of(url, result))
 
 
 def _object_of(source: str, dest: S3Url) -> S3Url:
@@ -168,14 +168,15 @@ def _options(given: dict[str, Any], watch: Watch, journal: FileJournal | None) -
     )
 
 
-def pairs(texts: tuple[str, ...], separator: str, option: str) -> dict[str, str]:
-    found_pairs = {}
+def pairs_of(texts: tuple[str, ...], separator: str, option: str) -> dict[str, str]:
+    """Read ``NAME=VALUE`` or ``NAME: VALUE``, any number of them."""
+    pairs: dict[str, str] = {}
     for text in texts:
         name, found, value = text.partition(separator)
         if not found or not name.strip():
             raise click.BadParameter(f"{text!r} has no name and {separator!r}", param_hint=option)
-        found_pairs[name.strip()] = value.strip() if separator == ":" else value
-    return found_pairs
+        pairs[name.strip()] = value.strip() if separator == ":" else value
+    return pairs
 
 
 class _Upload:
@@ -185,14 +186,14 @@ class _Upload:
         self._driver = driver
         extra = {
             "content_type": given["content_type"],
-            "meta_data": pairs(given["metadata"], "=", "'--metadata'"),
+            "meta_data": pairs_of(given["metadata"], "=", "'--metadata'"),
             "acl": given["acl"],
         }
         self._arguments = {
             "container": Container(url.bucket, {}, driver),
             "object_name": url.key,
             "extra": {name: value for name, value in extra.items() if value},
-            "headers": pairs(given["header"], ":", "'--header'"),
+            "headers": pairs_of(given["header"], ":", "'--header'"),
             "ex_storage_class": (given["storage_class"] or "").lower() or None,
             "ex_options": options,
         }
@@ -217,7 +218,8 @@ def interruptible(file: Any) -> Any:
     return WakefulReader(file) if is_pipe else file
 
 
-def described(url: S3Url, result: Any) -> dict[str, Any]:
+def described_result(url: S3Url, result: Any) -> dict[str, Any]:
+    """Give what ``--json`` prints of an object that was made."""
     names = ("etag", "upload_id", "parts", "part_size_bytes", "checksum", "version_id", "seconds")
     return {
         "url": str(url),
@@ -228,7 +230,8 @@ def described(url: S3Url, result: Any) -> dict[str, Any]:
     }
 
 
-def summary(url: S3Url, result: Any) -> str:
+def summary_of(url: S3Url, result: Any) -> str:
+    """Give the last line of a command that made an object."""
     parts, seconds = result.extra["parts"], result.extra["seconds"]
     text = f"{url}: {size_text(result.size)}"
     if result.extra["upload_id"] is not None:

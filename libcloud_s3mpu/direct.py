@@ -268,7 +268,6 @@ class DirectUpload:
             sender=driver._transport,
             target=self._target,
             parts=parts,
-            size=plan.size_bytes,
             check=NO_CHECK,
             policy=driver.ex_options.retry,
         )

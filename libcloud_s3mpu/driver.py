@@ -18,6 +18,7 @@ from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
 from .cors import CorsExtensions
 from .keys import KeyExtensions
+from .copying import CopyExtensions
 from .presign import PresignExtensions
 from .protocol import wire
 from .protocol import headers as header_rules
@@ -48,6 +49,7 @@ _KNOWN_REGION = "us-east-1"
 class AmazonS3MultipartDriver(
     UploadExtensions,
     SessionExtensions,
+    CopyExtensions,
     MaintenanceExtensions,
     PresignExtensions,
     DirectUploadExtensions,

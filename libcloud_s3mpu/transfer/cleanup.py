@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import time
 import logging
+from typing import Protocol
 from functools import partial
 from dataclasses import replace
 from collections.abc import Callable, Iterable
 
 from .intake import Intake
 from .window import Window
-from .attempt import Sender, PartJob, retried
+from .attempt import Sender, retried
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import S3MultipartError, UploadMissingError
@@ -38,12 +39,21 @@ CUT_SECONDS = 5.0
 CUT_AGAIN_SECONDS = 0.05
 
 
+class InFlight(Protocol):
+    """A part on its way (:class:`.attempt.PartJob`, or a copied one)."""
+
+    result: UploadedPart | None
+
+    def cut(self) -> None: ...
+    def release(self) -> None: ...
+
+
 def end_failed_upload(
     error: BaseException,
     *,
     session: UploadSession,
     window: Window,
-    in_flight: Iterable[PartJob],
+    in_flight: Iterable[InFlight],
     sender: Sender,
     target: wire.Target,
     options: UploadOptions,
@@ -128,7 +138,7 @@ def _end_gone(
 
 def drain(
     window: Window,
-    in_flight: Iterable[PartJob],
+    in_flight: Iterable[InFlight],
     session: UploadSession,
     *,
     keeps: bool,
@@ -164,7 +174,7 @@ def drain(
 
 def _look_at(
     window: Window,
-    waiting: set[PartJob],
+    waiting: set[InFlight],
     session: UploadSession,
     *,
     keeps: bool,

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import time
 import logging
-from typing import Any
+from typing import Any, Protocol
 from dataclasses import dataclass
 from collections.abc import Callable
 
-from .attempt import PartJob
 from .cleanup import note_cleanup_error
 from ..protocol import wire, events
 from ..protocol.session import UploadedPart, UploadSession
 
 log = logging.getLogger("libcloud_s3mpu.upload")
+
+
+class Arrived(Protocol):
+    """A part that has arrived; ``retries`` is (attempt, delay in seconds, reason) of failures."""
+
+    retries: list[tuple[int, float, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +107,7 @@ class Teller:
         """Count a part that an earlier run sent."""
         self.uploaded_bytes += part.size
 
-    def arrived(self, job: PartJob, part: UploadedPart, *, in_flight: int) -> None:
+    def arrived(self, job: Arrived, part: UploadedPart, *, in_flight: int) -> None:
         """Tell of a part that has arrived, and of the attempts that it took."""
         self.uploaded_bytes += part.size
         if not self._tells:

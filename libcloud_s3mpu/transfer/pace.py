@@ -85,6 +85,18 @@ class Pace:
         return min(max(2, wanted), ceiling)
 
 
+class CopyPace(Pace):
+    """The same for parts that the service copies: all that are allowed, from the beginning.
+
+    Neither memory nor this machine's link is at stake, so nothing has to be learned first; a
+    service that asks for fewer requests gets fewer.
+    """
+
+    __slots__ = ()
+
+    START = 20
+
+
 class Patience:
     """Whether the calling thread sends the next part itself ("inline until blocked").
 

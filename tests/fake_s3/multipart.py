@@ -164,7 +164,7 @@ def upload_part_copy(store: Store, call: Call) -> Response:
     upload = find_upload(store, call)
     _check_part_key(upload, call, store)
     source = copy_source(store, call)
-    start, end = _copy_range(call, source)
+    start, end = _copy_range(store, call, source)
     _check_part_size(store, end - start)
     kept, answered = damaged(call, source.body[start:end])
     declared = upload.checksum_algorithm
@@ -185,10 +185,17 @@ def upload_part_copy(store: Store, call: Call) -> Response:
     return store.xml("CopyPartResult", children, encryption_headers(upload.attributes))
 
 
-def _copy_range(call: Call, source: StoredObject) -> tuple[int, int]:
+def _copy_range(store: Store, call: Call, source: StoredObject) -> tuple[int, int]:
     given = call.header("x-amz-copy-source-range")
     if given is None:
         return 0, source.size
+    if source.size <= store.limits.min_part_size:
+        # "You can copy a range only if the source object is greater than 5 MB" (UploadPartCopy,
+        # Amazon S3 API Reference, read 2026-11).
+        raise S3Error(
+            "InvalidRequest",
+            "The specified copy source is not supported as a byte-range copy source",
+        )
     match = _COPY_RANGE.fullmatch(given)
     if match is None or int(match.group(1)) > int(match.group(2)):
         text = "The x-amz-copy-source-range value must be of the form bytes=first-last"

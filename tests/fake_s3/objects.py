@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import base64
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 from tests.fake_s3 import checksums
 from tests.fake_s3.store import (
@@ -193,6 +194,15 @@ def get_object(store: Store, call: Call) -> Response:
     return Response(status=200 if asked is None else 206, headers=headers, body=body)
 
 
+def object_tagging(store: Store, call: Call) -> Response:
+    stored = store.bucket(call).objects.get(call.key)
+    if stored is None:
+        raise S3Error("NoSuchKey", Key=call.key)
+    pairs = parse_qsl(stored.attributes.tagging or "", keep_blank_values=True)
+    tags: Children = [("Tag", [("Key", name), ("Value", value)]) for name, value in pairs]
+    return store.xml("Tagging", [("TagSet", tags)])
+
+
 def delete_object(store: Store, call: Call) -> Response:
     store.bucket(call).objects.pop(call.key, None)
     return Response(status=204)
@@ -245,6 +255,11 @@ def copy_source(store: Store, call: Call) -> StoredObject:
 def _copied_attributes(store: Store, call: Call, source: StoredObject) -> Attributes:
     directive = call.header("x-amz-metadata-directive") or "COPY"
     given = attributes_of(call, store)
+    if (call.header("x-amz-tagging-directive") or "COPY") == "COPY":
+        if given.tagging is not None:
+            text = "The tags may only be given with x-amz-tagging-directive: REPLACE."
+            raise S3Error("InvalidArgument", text, ArgumentName="x-amz-tagging-directive")
+        given = replace(given, tagging=source.attributes.tagging)
     if directive == "REPLACE":
         return given
     if directive != "COPY":

@@ -24,6 +24,7 @@ OPERATIONS: Final = frozenset(
         "HeadObject", "DeleteObject", "InitiateMultipartUpload", "UploadPart", "UploadPartCopy",
         "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts", "ListMultipartUploads",
         "PostObject",
+        "GetObjectTagging",
     }
 )  # fmt: skip
 
@@ -128,6 +129,8 @@ def _of_object(method: str, query: Mapping[str, str], copies: bool) -> str:
             return "InitiateMultipartUpload"
         return "CompleteMultipartUpload" if "uploadId" in query else ""
     if method == "GET":
+        if "tagging" in query:
+            return "GetObjectTagging"
         return "ListParts" if "uploadId" in query else "GetObject"
     if method == "DELETE":
         return "AbortMultipartUpload" if "uploadId" in query else "DeleteObject"
@@ -141,7 +144,8 @@ def parse(request: Request, vhost_domain: str | None = None) -> Call:
     for name, value in pairs:
         query.setdefault(name, value)
     bucket, key = _address(request, path, vhost_domain)
-    if _UNKNOWN & query.keys():
+    unknown = _UNKNOWN & query.keys()
+    if unknown and not (unknown == {"tagging"} and key and request.method == "GET"):
         raise S3Error("NotImplemented", f"The fake has no {sorted(_UNKNOWN & query.keys())}")
     if key:
         copies = request.header("x-amz-copy-source") is not None

@@ -78,8 +78,8 @@ class FakeServer:
     ``with FakeServer(fake) as server: ... server.endpoint ...``
 
     The lock protects the fake and the counters. ``connections`` counts what was accepted;
-    ``max_parts_in_flight`` is the most UploadPart requests that were between their head and their
-    answer at one time.
+    ``max_parts_in_flight`` is the most parts, sent or copied, that were between the head of their
+    request and its answer at one time.
 
     :param receive_buffer_bytes: a small one lets a stalled body block its sender early.
     """
@@ -266,7 +266,7 @@ class FakeServer:
 
     @contextmanager
     def in_flight(self, request: Request) -> Iterator[None]:
-        counts = self.fake.operation_of(request) == "UploadPart"
+        counts = self.fake.operation_of(request) in ("UploadPart", "UploadPartCopy")
         with self._lock:
             self.parts_in_flight += counts
             self.max_parts_in_flight = max(self.max_parts_in_flight, self.parts_in_flight)

@@ -44,6 +44,7 @@ _HANDLERS: Final[dict[str, Callable[[Store, Call], Response]]] = {
     "GetObject": objects.get_object,
     "HeadObject": objects.get_object,
     "DeleteObject": objects.delete_object,
+    "GetObjectTagging": objects.object_tagging,
     "InitiateMultipartUpload": multipart.initiate,
     "UploadPart": multipart.upload_part,
     "UploadPartCopy": multipart.upload_part_copy,

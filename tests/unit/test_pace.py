@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from libcloud_s3mpu.transfer.pace import Pace, Patience
+from libcloud_s3mpu.transfer.pace import Pace, CopyPace, Patience
 
 
 def paced(*parts: tuple[float, float, int], in_flight: int = 1000) -> Pace:
@@ -100,3 +100,10 @@ def test_misses_that_are_not_in_a_row_do_not_count_together() -> None:
             patience.missed(0.0)
         patience.hit(0.0)
     assert patience.tries_inline()
+
+
+def test_a_copy_begins_with_all_that_are_allowed_and_gives_way() -> None:
+    assert [CopyPace().level(ceiling) for ceiling in (1, 4, 20)] == [1, 4, 20]
+    pace = CopyPace()
+    pace.throttled()
+    assert pace.level(20) == 10
