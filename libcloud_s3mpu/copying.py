@@ -26,6 +26,7 @@ from .copy_arguments import (
     copied_object,
     checked_metadata,
 )
+from .protocol.watch import Watch
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .transfer.upload import UploadResult
@@ -37,6 +38,8 @@ from .protocol.copying import (
     source_headers,
 )
 from .protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
+from .protocol.session import UploadSession
+from .transfer.watched import Watched
 from .transfer.assembly import Way
 from .transfer.copyjobs import Source
 from .transfer.transport import Transport
@@ -50,7 +53,7 @@ class CopyExtensions:
     ex_limits: Limits
     ex_options: UploadOptions
     _transport: Transport
-    _upload: Callable[..., UploadResult]
+    _ex_run: Callable[..., UploadResult]
     #: Verbs that this service turned out not to have; replaced, never changed.
     _ex_lacks: frozenset[str] = frozenset()
 
@@ -228,7 +231,11 @@ class CopyExtensions:
         ceiling = options.concurrency or (
             DEFAULT_MAX_CONCURRENCY if self._transport.is_known_class else 1
         )
-        return Way(sender=self._transport, limits=self.ex_limits, options=options, ceiling=ceiling)
+        watch = Watch.of(options, time.monotonic)
+        sender: Any = Watched(self._transport, watch) if watch else self._transport
+        return Way(
+            sender=sender, limits=self.ex_limits, options=options, ceiling=ceiling, watch=watch
+        )
 
     def _ex_source(
         self,
@@ -359,7 +366,8 @@ class CopyExtensions:
             except CopyUnsupportedError:
                 self._ex_lacks |= {"UploadPartCopy"}
                 work = Append(way, it, data, can_copy=False)
-        return self._upload(target, work.chained(), work.options())
+        session = UploadSession(container=target.bucket, object_name=target.key)
+        return self._ex_run(target, work.chained(), work.options(), session, must_not_change=False)
 
     def _ex_copies_parts(self, source: Source) -> bool:
         """Tell whether this service copies parts of that object."""

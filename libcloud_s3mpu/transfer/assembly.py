@@ -16,23 +16,25 @@ from dataclasses import replace, dataclass
 from collections.abc import Callable, Iterator, Sequence
 
 from .pace import CopyPace
+from .begin import BeginSender, begin_upload
 from .intake import Intake
 from .resume import etag_there
 from .window import Window
-from .attempt import Sender, PartJob, retried, call_settled
+from .attempt import PartJob
 from .cleanup import close_source, end_failed_upload
-from .outcome import Teller, UploadResult
+from .outcome import Teller, UploadResult, uploaded
+from .running import running
 from .complete import complete_upload
 from .copyjobs import Job, Source, RelayJob, CopyPartJob
 from ..protocol import wire, events, copying, checksums
 from ..protocol.retry import RetryBudget
+from ..protocol.watch import Watch
 from ..protocol.errors import TransportError
 from ..protocol.limits import Limits
-from ..protocol.headers import is_opaque_etag
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from ..protocol.session import UploadSession
 from ..protocol.copyplan import PlannedPart
-from ..protocol.messages import S3Request, S3Response
+from ..protocol.messages import S3Request
 from ..protocol.integrity import BodyCheck, BodyDigests, body_check
 
 #: Retries that the parts of one copy share while none succeeds, as an upload's parts do.
@@ -44,17 +46,20 @@ class Way:
     """How a copy is done: who sends to the target, within which limits, by which options.
 
     :param ceiling: most parts in flight.
+    :param watch: the deadline and floor that the sender holds its requests to, if any.
     """
 
-    sender: Sender
+    sender: BeginSender
     limits: Limits
     options: UploadOptions
     ceiling: int = DEFAULT_MAX_CONCURRENCY
+    watch: Watch | None = None
 
     def window(self) -> Window:
         """Give a window for one copy; the caller closes it."""
         budget = self.options.memory_budget_bytes
-        return Window(budget_bytes=budget, ceiling=self.ceiling, pace=CopyPace())
+        deadline = self.watch.deadline if self.watch else None
+        return Window(budget_bytes=budget, ceiling=self.ceiling, pace=CopyPace(), deadline=deadline)
 
     @property
     def check(self) -> BodyCheck:
@@ -77,6 +82,7 @@ class Lane:
 
     def __init__(self, way: Way) -> None:
         self._ceiling = way.ceiling
+        self._watch = way.watch
         self.window = way.window()
         self.waiting: set[Any] = set()
         self.was_interrupted = False
@@ -111,6 +117,8 @@ class Lane:
             if job.error is not None:
                 raise job.error
             finished(job)
+        if self._watch is not None and self._watch.is_over:
+            raise self._watch.error()
 
     def drain(self, finished: Callable[[Any], None]) -> None:
         """Wait for all of them."""
@@ -148,6 +156,7 @@ class Assembly:
         self._teller = Teller(self._session, way.options.on_event)
         #: The part that was made last; it may not have come to the window when a copy fails.
         self._at_hand: Any = None
+        self._suspects: tuple[str, ...] = ()
 
     def run(self) -> UploadResult:
         """Make the object; gives back only what the service confirmed.
@@ -155,6 +164,10 @@ class Assembly:
         :raises SourceChangedError: if a source changed meanwhile; nothing was written.
         :raises CopyUnsupportedError: if the service copies no parts; of ``tail`` nothing was read.
         """
+        with running(self._session):
+            return self._run()
+
+    def _run(self) -> UploadResult:
         try:
             self._initiate()
             for number, job in enumerate(self._jobs(), 1):
@@ -187,18 +200,15 @@ class Assembly:
         return result
 
     def _initiate(self) -> None:
-        request = wire.initiate_request(self._target, self._check)
-
-        def begun(response: S3Response) -> None:
-            self._session.has_opaque_etags = is_opaque_etag(response.headers)
-            self._session.initiated(wire.initiate_result(request, response))
-
-        sender = self._way.sender
-        retried(
-            lambda _: begun(call_settled(sender, request, begun)),
-            policy=self._way.options.retry,
+        self._suspects = begin_upload(
+            session=self._session,
+            sender=self._way.sender,
+            target=self._target,
+            check=self._check,
+            options=self._way.options,
+            on_begun=lambda: None,
+            tell=self._teller.tell,
             sleep=self._lane.window.sleep,
-            sender=sender,
         )
 
     # -- parts -----------------------------------------------------------------------------------
@@ -284,15 +294,15 @@ class Assembly:
             policy=self._way.options.retry,
         )
         etag = stored.etag or checksums.composite_etag(part.etag for part in parts)
-        return UploadResult(
+        return uploaded(
+            stored,
             size=session.size,
             etag=etag or etag_there(sender, self._target),
             upload_id=session.upload_id,
             parts=len(parts),
-            part_size_bytes=parts[0].size,
-            checksum=stored.checksum,
-            version_id=stored.version_id,
-            seconds=time.monotonic() - self._began,
+            part_size=parts[0].size,
+            began=self._began,
+            suspects=self._suspects,
         )
 
     def _fail(self, error: BaseException) -> None:

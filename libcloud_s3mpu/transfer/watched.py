@@ -14,7 +14,16 @@ from ..protocol.watch import Watch
 from ..protocol.messages import S3Request, S3Response, described, context_of
 
 #: What the deadline ends.
-_BOUND = frozenset({"PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"})
+_BOUND = frozenset(
+    {
+        "PutObject",
+        "CopyObject",
+        "CreateMultipartUpload",
+        "UploadPart",
+        "UploadPartCopy",
+        "CompleteMultipartUpload",
+    }
+)
 
 
 class Watchable(Protocol):

@@ -132,7 +132,7 @@ def test_l4_a_lost_complete_is_settled_by_asking(s3: Tried) -> None:
 
 
 @pytest.mark.parametrize("operation", [INITIATE, COPY_PART, COMPLETE])
-@pytest.mark.parametrize("code", ["InternalError", "AccessDenied", "NoSuchUpload"])
+@pytest.mark.parametrize("code", ["InternalError", "AccessDenied"])
 def test_l5_what_cannot_be_mended_leaves_nothing(s3: Tried, operation: str, code: str) -> None:
     s3.fake.script(operation, faults.error(code), forever=True)
     with pytest.raises(ours.ServiceError, match=code) as caught:
