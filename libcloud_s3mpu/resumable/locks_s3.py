@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leases in S3 itself: one small object for each upload that is being written, put on conditions.
 
-``If-None-Match: *`` takes a free one, ``If-Match`` renews or takes over; how old a lease is, is told
-by the service's own clock (``Date`` against ``Last-Modified``), so clocks of machines do not matter.
+``If-None-Match: *`` takes a free one, ``If-Match`` renews or takes over; how old a lease is, is
+told by the service's own clock (``Date`` against ``Last-Modified``): machines' clocks do not matter.
 A store that has no conditional writes, or takes them and ignores them, is found out first: a lock
 that does not lock must not be believed.
 """

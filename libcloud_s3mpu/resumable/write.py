@@ -75,8 +75,8 @@ class Write:
     def run(self) -> Kept:
         """Store what the source gives; gives back what is committed.
 
-        :raises UploadTooLargeError: if there is more than the length; the bytes up to the last whole
-            part were stored.
+        :raises UploadTooLargeError: if there is more than the length; what was sent in whole parts
+            before that stays.
         :raises S3MultipartError: if S3 would not; what arrived before a gap was committed.
         """
         try:
