@@ -198,7 +198,9 @@ class ResumableUploads(UploadStore):
                 raise InvalidLengthError(
                     f"upload {id} has {record.offset} bytes already, more than {length}", id=id
                 )
-            if length > self.max_object_size:
+            sizes = self._store.sizes
+            is_other = sizes.equal and sizes.full(1, 0, length) != sizes.preferred
+            if length > self.max_object_size or (is_other and record.parts):
                 raise self._above(length)
             kept = self._store.commit(kept, replace(record, length=length), lock)
             if is_whole(kept):
