@@ -38,6 +38,9 @@ log = logging.getLogger("libcloud_s3mpu.resumable")
 
 #: Retries that the parts of one write share while none succeeds, as :mod:`..transfer.upload` has.
 SHARED_RETRIES = 28
+#: Seconds that parts whose connection was cut may take to end, and between two cuts.
+ABANDON_SECONDS = 5.0
+CUT_AGAIN_SECONDS = 0.05
 #: Seconds after which parts that arrived are committed although the write goes on.
 COMMIT_SECONDS = 3.0
 
@@ -115,8 +118,8 @@ class Write:
             body = self._take(size, held)
             got = body.size if body is not None else 0
             is_last = length is not None and offset + got == length
-            if is_last and self._source.has_more():
-                self._let_go(body, size)
+            if is_last and self._has_more(body):
+                self._window.release(size)
                 raise self._too_large(f"its length is {length} bytes")
             if not got or not self._is_part(number, got, offset, size, is_last=is_last):
                 rest = [bytes(chunk) for chunk in body.buffers()] if got else []
@@ -127,6 +130,16 @@ class Write:
             number, offset = number + 1, offset + got
             if is_last or (self._source.has_ended and got < size):
                 return [], 0
+
+    def _has_more(self, body: Any) -> bool:
+        """Tell whether there is more than the last part; then its body is let go of."""
+        more = True
+        try:
+            more = self._source.has_more()
+        finally:
+            if more:
+                body.release()
+        return more
 
     def _let_go(self, body: Any, cost: int) -> None:
         self._window.release(cost)
@@ -156,7 +169,11 @@ class Write:
         return MemoryBody(chunks, got) if got else None
 
     def _send(self, number: int, body: Any, *, cost: int, here: bool) -> None:
-        self._lock.check()
+        try:
+            self._lock.check()
+        except BaseException:
+            self._let_go(body, cost)
+            raise
         upload_id = self._record.upload_id
 
         def make_request(digests: BodyDigests) -> S3Request:
@@ -241,6 +258,7 @@ class Write:
                 self._window.wait()
                 self._look()
             self._look()
+            self._release()
             if self._record.parts > self._kept.record.parts:
                 self._commit()
         except Exception as error:
@@ -249,11 +267,20 @@ class Write:
     def _abandon(self) -> None:
         """Stop as soon as may be, and acknowledge nothing more."""
         self._window.cancel()
-        for job in list(self._jobs):
-            job.cut()
+        until = time.monotonic() + ABANDON_SECONDS
+        while self._window.in_flight and time.monotonic() < until:
+            for job in list(self._jobs):
+                job.cut()
+            self._window.wait(CUT_AGAIN_SECONDS)
+            self._look()
         if not self._window.in_flight:
-            return
-        self._window.wait(1.0)
+            self._release()
+
+    def _release(self) -> None:
+        """Let go of the parts that no worker will begin."""
+        for job in self._jobs:
+            job.release()
+        self._jobs.clear()
 
     # -- the tail --------------------------------------------------------------------------------
 

@@ -284,3 +284,34 @@ def test_10_conditions_are_signed_and_sent() -> None:
         store.create(length=20)
         put = found.fake.requests_of("PutObject")[0]
         assert put.headers["if-none-match"] == "*"
+
+
+def test_10_redis_keeps_leases() -> None:
+    fakeredis = pytest.importorskip("fakeredis")
+    from libcloud_s3mpu.resumable import RedisLocker
+
+    client = fakeredis.FakeRedis()
+    locker = RedisLocker(client, timeout_seconds=0.05)
+    held = locker.acquire("name")
+    with pytest.raises(UploadLockedError):
+        locker.acquire("name")
+    held.check(now=True)
+    assert held.is_wanted
+    held.release()
+    other = locker.acquire("name")
+    assert other.token > held.token
+    with pytest.raises(FencedError):
+        held.check(now=True)
+    client.flushall()
+    with pytest.raises(FencedError):
+        other.check(now=True)
+
+
+def test_10_a_locker_that_lacks_its_library_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from libcloud_s3mpu.resumable import RedisLocker
+
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ImportError, match=r"libcloud_s3mpu\[redis\]"):
+        RedisLocker(object())
