@@ -54,6 +54,7 @@ from .protocol.session import (
 )
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
+from .resumable.uploads import ResumableUploads
 from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "PartUploaded",
     "PreconditionFailedError",
     "RetriesExhaustedError",
+    "ResumableUploads",
     "RetryPolicy",
     "S3MultipartError",
     "ServiceError",
