@@ -64,6 +64,7 @@ from .protocol.session import (
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
 from .transfer.orphans import CleanupError, CleanupReport
+from .resumable.uploads import ResumableUploads
 from .protocol.presigning import Presigner, UploadForm
 from .transfer.credentials import CredentialsError, ExpiringCredentials
 
@@ -92,6 +93,7 @@ __all__ = [
     "PartUploaded",
     "PreconditionFailedError",
     "RetriesExhaustedError",
+    "ResumableUploads",
     "RetryPolicy",
     "S3MultipartError",
     "ServiceError",
