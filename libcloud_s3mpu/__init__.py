@@ -7,7 +7,29 @@ Importing this package has one side effect, :func:`register`: libcloud then know
 
 from .driver import AmazonS3MultipartDriver
 from ._version import __version__
-from .providers import S3_MULTIPART, register, unregister
+from .services import (
+    OvhMultipartDriver,
+    MinIOMultipartDriver,
+    SwiftMultipartDriver,
+    GarageMultipartDriver,
+    LinodeMultipartDriver,
+    OracleMultipartDriver,
+    WasabiMultipartDriver,
+    CephRGWMultipartDriver,
+    HetznerMultipartDriver,
+    IBMCloudMultipartDriver,
+    OutscaleMultipartDriver,
+    ScalewayMultipartDriver,
+    SeaweedFSMultipartDriver,
+    AlibabaOSSMultipartDriver,
+    BackblazeB2MultipartDriver,
+    CloudflareR2MultipartDriver,
+    AuroraObjectsMultipartDriver,
+    GoogleStorageMultipartDriver,
+    DigitalOceanSpacesMultipartDriver,
+)
+from .providers import PROVIDERS, S3_MULTIPART, register, unregister
+from .compatible import S3CompatibleMultipartDriver
 from .protocol.retry import NO_RETRIES, RetryPolicy
 from .protocol.errors import (
     SourceError,
@@ -43,7 +65,16 @@ from .protocol.events import (
     UploadAborted,
     UploadCompleted,
 )
-from .protocol.limits import R2_LIMITS, S3_LIMITS, SCALEWAY_LIMITS, Limits
+from .protocol.limits import (
+    R2_LIMITS,
+    S3_LIMITS,
+    GCS_LIMITS,
+    CEPH_LIMITS,
+    MINIO_LIMITS,
+    SCALEWAY_LIMITS,
+    COMPATIBLE_LIMITS,
+    Limits,
+)
 from .protocol.options import UploadOptions
 from .protocol.session import (
     UploadedPart,
@@ -57,13 +88,38 @@ from .transfer.journal import FileJournal, MemoryJournal
 from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
 
 __all__ = [
+    "CEPH_LIMITS",
+    "COMPATIBLE_LIMITS",
+    "GCS_LIMITS",
+    "MINIO_LIMITS",
     "NO_RETRIES",
+    "PROVIDERS",
     "R2_LIMITS",
     "S3_LIMITS",
     "S3_MULTIPART",
     "SCALEWAY_LIMITS",
     "AccessDeniedError",
+    "AlibabaOSSMultipartDriver",
     "AmazonS3MultipartDriver",
+    "AuroraObjectsMultipartDriver",
+    "BackblazeB2MultipartDriver",
+    "CephRGWMultipartDriver",
+    "CloudflareR2MultipartDriver",
+    "DigitalOceanSpacesMultipartDriver",
+    "GarageMultipartDriver",
+    "GoogleStorageMultipartDriver",
+    "HetznerMultipartDriver",
+    "IBMCloudMultipartDriver",
+    "LinodeMultipartDriver",
+    "MinIOMultipartDriver",
+    "OracleMultipartDriver",
+    "OutscaleMultipartDriver",
+    "OvhMultipartDriver",
+    "S3CompatibleMultipartDriver",
+    "ScalewayMultipartDriver",
+    "SeaweedFSMultipartDriver",
+    "SwiftMultipartDriver",
+    "WasabiMultipartDriver",
     "ChecksumMismatchError",
     "ClockSkewError",
     "CompletionUnknownError",

@@ -195,9 +195,10 @@ def complete_request(
         items.append(("Part", fields))
     headers = target.headers_for("complete")
     headers["content-type"] = "application/xml"
-    # S3 refuses to join parts that do not make this many bytes (CompleteMultipartUpload, Amazon S3
-    # API Reference, read 2026-11); other services ignore it.
-    headers["x-amz-mp-object-size"] = str(sum(part.size for part in parts))
+    if check.checks_object_size:
+        # S3 refuses to join parts that do not make this many bytes (CompleteMultipartUpload, Amazon
+        # S3 API Reference, read 2026-11); Backblaze refuses headers that it does not know.
+        headers["x-amz-mp-object-size"] = str(sum(part.size for part in parts))
     # Its body is small: signing it is the check that every service makes.
     text = xml.build("CompleteMultipartUpload", items)
     if check.s3_algorithm == "CRC64NVME":

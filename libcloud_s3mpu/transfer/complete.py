@@ -75,7 +75,9 @@ def complete_upload(
             raise
 
     session.move(Event.COMPLETE_SENT)
-    expected = checksums.composite_etag(part.etag for part in parts)
+    expected = None
+    if check.has_md5_etags:
+        expected = checksums.composite_etag(part.etag for part in parts)
     try:
         stored = retried(once, policy=policy, sender=sender)
     except S3MultipartError as error:

@@ -212,7 +212,8 @@ class Upload:
         self._session.source_stamp = intake.stamp()
 
         def begun(response: S3Response) -> None:
-            self._session.has_opaque_etags = is_opaque_etag(response.headers)
+            opaque = is_opaque_etag(response.headers) or not self._limits.has_md5_etags
+            self._session.has_opaque_etags = opaque
             self._session.initiated(wire.initiate_result(request, response))
             self._keeper.begin()
 
