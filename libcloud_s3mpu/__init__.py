@@ -85,6 +85,7 @@ from .protocol.session import (
 )
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
+from .protocol.findings import Answer, Finding, ProbeReport
 from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
 
 __all__ = [
@@ -137,6 +138,9 @@ __all__ = [
     "RetriesExhaustedError",
     "RetryPolicy",
     "S3MultipartError",
+    "Answer",
+    "Finding",
+    "ProbeReport",
     "ServiceError",
     "SessionStateError",
     "SourceChangedError",

@@ -17,6 +17,7 @@ from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
 from .keys import KeyExtensions
+from .probing import ProbeExtensions
 from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
@@ -46,6 +47,7 @@ class AmazonS3MultipartDriver(
     UploadExtensions,
     SessionExtensions,
     MaintenanceExtensions,
+    ProbeExtensions,
     KeyExtensions,
     S3StorageDriver,  # type: ignore[misc]
 ):

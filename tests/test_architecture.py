@@ -33,6 +33,7 @@ ROAD_ROOM = {
     "orphans",
     "resume",
     "outcome",
+    "probe",
 }
 SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "chunks", "files"}
 MAX_MODULE_LINES = 400

@@ -166,11 +166,12 @@ CEPH_LIMITS = Limits(
     source="Ceph RGW 16.2.15 on the wire (seen 2026-11); Ceph docs, S3 API (read 2026-11)",
 )
 
-#: OpenStack Swift's s3api, seen on the wire of 2.38.3 (2026-11): If-Match is 501.
+#: OpenStack Swift's s3api, seen on the wire of 2.38.3 (2026-11): If-Match is 501. The other CRCs
+#: are there only where its machine has the libraries.
 SWIFT_LIMITS = Limits(
     max_object_size=5 * TIB,
     checksums=frozenset({"CRC32", "SHA1", "SHA256"}),
-    conditions=_NONE,
+    conditions=frozenset({"if-none-match"}),
     checks_object_size=False,
     quirks=frozenset({"complete-is-repeatable", "pages-lead-nowhere"}),
     source="OpenStack Swift 2.38.3 s3api on the wire (seen 2026-11)",
