@@ -52,6 +52,7 @@ QUIRKS: Mapping[str, str] = {
     "complete-is-repeatable": "a second complete of the same upload is 200, not NoSuchUpload",
     "decodes-copy-source-twice": "a percent sign in the key of a copy source is read wrongly",
     "empty-complete-etag": "the ETag in the answer to complete is empty",
+    "if-match-without-quotes": "If-Match is compared with the ETag as it is inside the quotes",
     "ignores-body-hash": "a body that does not match its signed hash is taken",
     "ignores-checksums": "a wrong x-amz-checksum-* is taken",
     "ignores-content-md5": "a wrong Content-MD5 is taken",
