@@ -291,7 +291,8 @@ def list_parts_result(request: S3Request, response: S3Response) -> PartPage:
             )
         raise error
     raise_for_status(request, response, 200)
-    root = parse_body(request, response, root="ListPartsResult")
+    # moto 5.2 calls it ListPartsResponse.
+    root = parse_body(request, response, root="ListPartsResult", also="ListPartsResponse")
     parts = []
     for element in xml.children(root, "Part"):
         number, size = xml.text_of(element, "PartNumber"), xml.text_of(element, "Size")

@@ -48,6 +48,8 @@ QUIRKS: Mapping[str, str] = {
     "accepts-any-part-order": "complete takes a list of parts that is not ascending",
     "accepts-upload-of-another-key": "an upload id is taken with a key it was not made for",
     "clamps-copy-range": "a copy range past the end of the source is cut, not refused",
+    "cleans-virtual-paths": "a leading slash of a key is lost in virtual-host style",
+    "closes-connections": "each answer ends its connection",
     "complete-ignores-conditions": "If-None-Match on complete has no effect",
     "complete-is-repeatable": "a second complete of the same upload is 200, not NoSuchUpload",
     "decodes-copy-source-twice": "a percent sign in the key of a copy source is read wrongly",
