@@ -16,25 +16,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.servers.base import INSTALL, Venv, Endpoint
+from tests.apps.venv import VENV
+from tests.servers.base import INSTALL, Endpoint
 from tests.apps.scenarios import EACH, THREADS, SCENARIOS
 from tests.servers.ministack import MiniStack
 
 ROOT = Path(__file__).resolve().parents[2]
-VENV = Venv(
-    name="apps-2026.11",
-    requirements=(
-        "apache-libcloud==3.9.1",
-        "lxml>=4.9",
-        "Django~=5.2.0",
-        "django-storages==1.14.6",
-        "sqlalchemy-file==0.7.0",
-        "fastapi",
-        "httpx",
-        "python-multipart",
-        "file-keeper==0.2.6",
-    ),
-)
 ALL = f"{THREADS * EACH} of {THREADS * EACH}"
 #: What stays as upstream has it until reading is ours too.
 READING = {"a file above 5 MiB read", "an empty file read"}

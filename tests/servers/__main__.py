@@ -7,12 +7,12 @@ import sys
 import time
 from typing import Any
 
+from tests.apps.venv import VENV as APPS_VENV
 from tests.servers.base import Server, ServerError
 from tests.servers.ceph import Ceph
 from tests.servers.moto import Moto
 from tests.servers.swift import VENV as SWIFT_VENV
 from tests.servers.swift import Swift
-from tests.apps.test_apps import VENV as APPS_VENV
 from tests.servers.s3rver import PACKAGE as S3RVER_PACKAGE
 from tests.servers.s3rver import S3rver
 from tests.servers.ministack import MiniStack
