@@ -111,7 +111,7 @@ def matrix(run: dict[str, Any]) -> str:
     counts = [
         f"{each['passed']} passed, {each['failed']} failed, {each['skipped']} skipped"
         if each["passed"] or each["failed"]
-        else "four verbs only"
+        else "uploads and downloads only"
         for each in servers.values()
     ]
     lines.append(row("**contract tests**", *counts))
