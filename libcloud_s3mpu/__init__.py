@@ -9,8 +9,30 @@ from .direct import DirectUpload
 from .driver import AmazonS3MultipartDriver
 from .handle import SessionHandle
 from ._version import __version__
+from .services import (
+    OvhMultipartDriver,
+    MinIOMultipartDriver,
+    SwiftMultipartDriver,
+    GarageMultipartDriver,
+    LinodeMultipartDriver,
+    OracleMultipartDriver,
+    WasabiMultipartDriver,
+    CephRGWMultipartDriver,
+    HetznerMultipartDriver,
+    IBMCloudMultipartDriver,
+    OutscaleMultipartDriver,
+    ScalewayMultipartDriver,
+    SeaweedFSMultipartDriver,
+    AlibabaOSSMultipartDriver,
+    BackblazeB2MultipartDriver,
+    CloudflareR2MultipartDriver,
+    AuroraObjectsMultipartDriver,
+    GoogleStorageMultipartDriver,
+    DigitalOceanSpacesMultipartDriver,
+)
 from .delegated import Delegation, delegated
-from .providers import S3_MULTIPART, register, unregister
+from .providers import PROVIDERS, S3_MULTIPART, register, unregister
+from .compatible import S3CompatibleMultipartDriver
 from .direct_client import DirectUploadClient
 from .protocol.retry import NO_RETRIES, RetryPolicy
 from .transfer.chain import botocore_credentials
@@ -51,7 +73,16 @@ from .protocol.events import (
     OrphanSuspected,
     UploadCompleted,
 )
-from .protocol.limits import R2_LIMITS, S3_LIMITS, SCALEWAY_LIMITS, Limits
+from .protocol.limits import (
+    R2_LIMITS,
+    S3_LIMITS,
+    GCS_LIMITS,
+    CEPH_LIMITS,
+    MINIO_LIMITS,
+    SCALEWAY_LIMITS,
+    COMPATIBLE_LIMITS,
+    Limits,
+)
 from .protocol.copying import CopyUnsupportedError
 from .protocol.options import UploadOptions
 from .protocol.session import (
@@ -64,18 +95,44 @@ from .protocol.session import (
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
 from .transfer.orphans import CleanupError, CleanupReport
+from .protocol.findings import Answer, Finding, ProbeReport
 from .resumable.uploads import ResumableUploads
 from .protocol.presigning import Presigner, UploadForm
 from .transfer.credentials import CredentialsError, ExpiringCredentials
 
 __all__ = [
+    "CEPH_LIMITS",
+    "COMPATIBLE_LIMITS",
+    "GCS_LIMITS",
+    "MINIO_LIMITS",
     "NO_RETRIES",
+    "PROVIDERS",
     "R2_LIMITS",
     "S3_LIMITS",
     "S3_MULTIPART",
     "SCALEWAY_LIMITS",
     "AccessDeniedError",
+    "AlibabaOSSMultipartDriver",
     "AmazonS3MultipartDriver",
+    "AuroraObjectsMultipartDriver",
+    "BackblazeB2MultipartDriver",
+    "CephRGWMultipartDriver",
+    "CloudflareR2MultipartDriver",
+    "DigitalOceanSpacesMultipartDriver",
+    "GarageMultipartDriver",
+    "GoogleStorageMultipartDriver",
+    "HetznerMultipartDriver",
+    "IBMCloudMultipartDriver",
+    "LinodeMultipartDriver",
+    "MinIOMultipartDriver",
+    "OracleMultipartDriver",
+    "OutscaleMultipartDriver",
+    "OvhMultipartDriver",
+    "S3CompatibleMultipartDriver",
+    "ScalewayMultipartDriver",
+    "SeaweedFSMultipartDriver",
+    "SwiftMultipartDriver",
+    "WasabiMultipartDriver",
     "ChecksumMismatchError",
     "ClockSkewError",
     "CompletionUnknownError",
@@ -96,6 +153,9 @@ __all__ = [
     "ResumableUploads",
     "RetryPolicy",
     "S3MultipartError",
+    "Answer",
+    "Finding",
+    "ProbeReport",
     "ServiceError",
     "SessionStateError",
     "SourceChangedError",

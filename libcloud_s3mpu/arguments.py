@@ -16,7 +16,7 @@ from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP
 
 from .protocol import wire
 from .protocol import headers as header_rules
-from .protocol.errors import S3MultipartError, ChecksumMismatchError
+from .protocol.errors import S3MultipartError, InvalidRequestError, ChecksumMismatchError
 from .protocol.limits import Limits
 from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
@@ -90,8 +90,22 @@ def target_of(
         merged["if-none-match"] = options.if_none_match
     if options.if_match is not None:
         merged["if-match"] = f'"{wire.unquoted(options.if_match) or ""}"'
+    _check_conditions(driver, merged)
     place = place_of(container, object_name, driver.ex_limits)
     return wire.Target(bucket=place.bucket, key=place.key, headers=merged)
+
+
+def _check_conditions(driver: Any, headers: Mapping[str, str]) -> None:
+    """Refuse a condition that the service may ignore: the write would happen all the same.
+
+    :raises InvalidRequestError: with the page that says so.
+    """
+    limits = driver.ex_limits
+    for name in sorted(header_rules.CONDITIONS & headers.keys() - limits.conditions):
+        raise InvalidRequestError(
+            f"{name} is not known to be honoured by {driver.name} on every upload "
+            f"({limits.source}); the object could be replaced all the same"
+        )
 
 
 def object_of(
@@ -142,7 +156,7 @@ def result_of_put(
         )
     headers = {name.lower(): value for name, value in response.headers.items()}
     etag = (headers.get("etag") or "").replace('"', "")
-    is_comparable = not header_rules.is_opaque_etag(headers)
+    is_comparable = driver.ex_limits.has_md5_etags and not header_rules.is_opaque_etag(headers)
     if verify_hash and is_comparable and etag != sent["data_hash"]:
         raise ChecksumMismatchError(
             f"PutObject of {target.bucket}/{target.key}: the MD5 of the file is "

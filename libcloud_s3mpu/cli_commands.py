@@ -17,6 +17,7 @@ from libcloud.storage.base import Container
 from .cli_copy import cp
 from .cli_demo import demo
 from .cli_words import S3Url, Failed, printable
+from .cli_doctor import doctor
 from .cli_errors import words
 from .cli_resume import resume
 from .cli_service import (
@@ -149,5 +150,5 @@ def mb(session: Session, where: S3Url) -> int:
     return 0
 
 
-for command in (put, resume, get, cp, demo, uploads):
+for command in (put, resume, get, cp, demo, uploads, doctor):
     commands.add_command(command)

@@ -20,6 +20,7 @@ from .cors import CorsExtensions
 from .keys import KeyExtensions
 from .copying import CopyExtensions
 from .presign import PresignExtensions
+from .probing import ProbeExtensions
 from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
@@ -32,7 +33,7 @@ from .protocol.limits import S3_LIMITS, Limits
 from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
 from .transfer.attempt import retried
-from .protocol.endpoint import Endpoint, Addressing, bracketed
+from .protocol.endpoint import Endpoint, Addressing, bracketed, region_of_host
 from .protocol.partsize import DEFAULT_PART_SIZE
 from .transfer.splitter import FileSplitter, open_source
 from .protocol.checksums import digest_of
@@ -54,6 +55,7 @@ class AmazonS3MultipartDriver(
     PresignExtensions,
     DirectUploadExtensions,
     CorsExtensions,
+    ProbeExtensions,
     KeyExtensions,
     S3StorageDriver,  # type: ignore[misc]
 ):
@@ -65,6 +67,7 @@ class AmazonS3MultipartDriver(
     """
 
     name = "Amazon S3"
+    region_name: str = "us-east-1"
     connectionCls = S3MultipartConnection
     ex_limits: Limits = S3_LIMITS
     ex_location_name: str = ""
@@ -120,7 +123,7 @@ class AmazonS3MultipartDriver(
                 raise ValueError("give ex_endpoint_url, or host and port, not both")
             endpoint = Endpoint.from_url(ex_endpoint_url, addressing=ex_addressing)
             host, port, secure = endpoint.host, endpoint.port, endpoint.scheme == "https"
-        wanted: str = region or type(self).region_name  # type: ignore[misc, has-type]
+        wanted = region or region_of_host(host) or type(self).region_name
         if host is None:
             host = host_of(wanted)
         # Upstream knows a closed map of regions and refuses others even with a host: it is given

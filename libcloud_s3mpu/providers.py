@@ -3,7 +3,7 @@
 
 :func:`register` writes to libcloud's table of drivers and to its ``Provider`` constants, which is
 how third-party drivers are made known (libcloud has no entry points). Drivers themselves are in
-:mod:`.driver`.
+:mod:`.driver` and :mod:`.services`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,56 @@ from libcloud.storage.types import Provider
 from libcloud.storage.drivers import s3 as upstream
 from libcloud.storage.providers import DRIVERS
 
+from . import services
 from .driver import AmazonS3MultipartDriver
+from .compatible import S3CompatibleMultipartDriver
 
-__all__ = ["S3_MULTIPART", "family_drivers", "register", "unregister"]
+__all__ = [
+    "PROVIDERS",
+    "REPLACED",
+    "S3_MULTIPART",
+    "family_drivers",
+    "register",
+    "unregister",
+]
 
 #: The name of the driver: ``get_driver("s3_multipart")``.
 S3_MULTIPART = "s3_multipart"
+#: Every name that :func:`register` makes known, and its class. ``Provider`` gets each in capitals.
+PROVIDERS: dict[str, type[AmazonS3MultipartDriver]] = {
+    S3_MULTIPART: AmazonS3MultipartDriver,
+    "s3_compatible_multipart": S3CompatibleMultipartDriver,
+    "alibaba_oss_multipart": services.AlibabaOSSMultipartDriver,
+    "auroraobjects_multipart": services.AuroraObjectsMultipartDriver,
+    "backblaze_b2_multipart": services.BackblazeB2MultipartDriver,
+    "ceph_rgw_multipart": services.CephRGWMultipartDriver,
+    "cloudflare_r2_multipart": services.CloudflareR2MultipartDriver,
+    "digitalocean_spaces_multipart": services.DigitalOceanSpacesMultipartDriver,
+    "garage_multipart": services.GarageMultipartDriver,
+    "google_storage_multipart": services.GoogleStorageMultipartDriver,
+    "hetzner_multipart": services.HetznerMultipartDriver,
+    "ibm_cos_multipart": services.IBMCloudMultipartDriver,
+    "linode_multipart": services.LinodeMultipartDriver,
+    "minio_multipart": services.MinIOMultipartDriver,
+    "oracle_multipart": services.OracleMultipartDriver,
+    "outscale_multipart": services.OutscaleMultipartDriver,
+    "ovh_multipart": services.OvhMultipartDriver,
+    "scaleway_multipart": services.ScalewayMultipartDriver,
+    "seaweedfs_multipart": services.SeaweedFSMultipartDriver,
+    "swift_multipart": services.SwiftMultipartDriver,
+    "wasabi_multipart": services.WasabiMultipartDriver,
+}
+#: Upstream's names beside its S3 family that ``register(replace=True)`` takes, and for what.
+#: Not: ``google_storage`` (OAuth2 and service accounts), ``backblaze_b2`` and ``aliyun_oss`` (other
+#: protocols), ``auroraobjects`` (SigV2 only), whose users would lose what they have.
+REPLACED = {
+    "digitalocean_spaces": "digitalocean_spaces_multipart",
+    "minio": "minio_multipart",
+    "ovh": "ovh_multipart",
+    "s3_rgw": "ceph_rgw_multipart",
+    "s3_rgw_outscale": "outscale_multipart",
+    "scaleway": "scaleway_multipart",
+}
 #: Constants that libcloud 3.9.1 has without a driver: name -> (our class, its region).
 _MISSING = {"s3_eu_west_3": ("S3EUWest3StorageDriver", "eu-west-3")}
 #: Where libcloud looks the classes up: this module, which holds the family's classes too.
@@ -27,6 +71,8 @@ _MODULE = __name__
 #: What ``register(replace=True)`` replaced: libcloud's name -> its entry. Kept on libcloud's own
 #: table's module so that a reload of this package still knows how to undo it.
 _REPLACED_ATTRIBUTE = "_s3mpu_replaced"
+
+globals().update({cls.__name__: cls for cls in PROVIDERS.values()})
 
 
 def _replaced() -> dict[str, tuple[str, str]]:
@@ -79,28 +125,33 @@ def __getattr__(name: str) -> Any:
 
 
 def register(*, replace: bool = False) -> None:
-    """Make the driver known to libcloud; may be called any number of times.
+    """Make the drivers known to libcloud; may be called any number of times.
 
-    :param replace: also return these drivers for ``Provider.S3`` and every ``S3_<region>`` name, so
-        that an app changes nothing but this call. :func:`unregister` undoes it.
+    :param replace: also return these drivers for ``Provider.S3``, every ``S3_<region>`` name and
+        the names of :data:`REPLACED`, so that an app changes nothing but this call.
+        :func:`unregister` undoes it.
     """
-    DRIVERS[S3_MULTIPART] = (_MODULE, "AmazonS3MultipartDriver")
-    Provider.S3_MULTIPART = S3_MULTIPART
+    for name, cls in PROVIDERS.items():
+        DRIVERS[name] = (_MODULE, cls.__name__)
+        setattr(Provider, name.upper(), name)
     if not replace:
         return
-    replaced = _replaced()
+    ours = {provider: PROVIDERS[name].__name__ for provider, name in REPLACED.items()}
     for provider, class_name in family_drivers().items():
+        is_plain = class_name == "S3StorageDriver"
+        ours[provider] = AmazonS3MultipartDriver.__name__ if is_plain else class_name
+    replaced = _replaced()
+    for provider, class_name in ours.items():
         if provider in DRIVERS and DRIVERS[provider][0] != _MODULE:
             replaced[provider] = DRIVERS[provider]
-        ours = "AmazonS3MultipartDriver" if class_name == "S3StorageDriver" else class_name
-        DRIVERS[provider] = (_MODULE, ours)
+        DRIVERS[provider] = (_MODULE, class_name)
 
 
 def unregister() -> None:
-    """Give libcloud's own drivers back their names; ``s3_multipart`` stays registered."""
+    """Give libcloud's own drivers back their names; ours (``PROVIDERS``) stay registered."""
     replaced = _replaced()
     DRIVERS.update(replaced)
-    for provider in _MISSING:
-        if DRIVERS.get(provider, ("",))[0] == _MODULE:
+    for provider in [*_MISSING, *REPLACED]:
+        if provider not in replaced and DRIVERS.get(provider, ("",))[0] == _MODULE:
             del DRIVERS[provider]
     replaced.clear()

@@ -49,6 +49,7 @@ ROAD_ROOM = {
     "proof",
     "outcome",
     "watched",
+    "probe",
 }
 SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "running", "chunks", "files"}
 MAX_MODULE_LINES = 400

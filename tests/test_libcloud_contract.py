@@ -21,8 +21,10 @@ from pathlib import Path
 
 import pytest
 import libcloud
+from libcloud.common.types import LibcloudError
 from libcloud.storage.types import Provider
 from libcloud.storage.drivers import s3 as upstream
+from libcloud.storage.drivers import digitalocean_spaces
 from libcloud.storage.providers import get_driver
 
 import libcloud_s3mpu
@@ -169,6 +171,97 @@ class TestReplaced(_Replaced):
 
     __test__ = True
     provider = Provider.S3
+
+
+class _Provider(_Replaced):
+    """A service whose driver upstream tests by the same cases: connected as its own tests do it."""
+
+    host: str
+
+    @classmethod
+    def create_driver(cls) -> Any:
+        return cls.driver_type(*cls.driver_args, host=cls.host)
+
+    def test_the_host_is_the_one_that_was_given(self) -> None:
+        connection = self.create_driver().connection
+        self.assertEqual((connection.host, connection.port), (self.host, 443))
+        self.assertTrue(connection.secure)
+
+
+class TestOvh(_Provider):
+    """``test_ovh.py``."""
+
+    __test__ = True
+    provider = Provider.OVH
+    host = "s3.sbg.perf.cloud.ovh.net"
+
+
+class TestScaleway(_Provider):
+    """``test_scaleway.py``."""
+
+    __test__ = True
+    provider = Provider.SCALEWAY
+    host = "s3.fr-par.scw.cloud"
+
+
+class TestMinIO(_Provider):
+    """``test_minio.py`` has no case of transfers: it gets those of S3."""
+
+    __test__ = True
+    provider = Provider.MINIO
+    host = "localhost"
+    test_token = None  # It makes a driver without a host.
+
+    def test_host_port_and_secure(self) -> None:
+        for host, secure in (("127.0.0.3", False), ("127.0.0.4", True)):
+            driver = self.driver_type(*self.driver_args, host=host, port=9000, secure=secure)
+            self.assertEqual(driver.connection.host, host)
+            self.assertEqual(driver.connection.port, 9000)
+            self.assertEqual(bool(driver.connection.secure), secure)
+
+    def test_empty_host_error(self) -> None:
+        with self.assertRaisesRegex(LibcloudError, "host argument is required"):
+            self.driver_type(*self.driver_args)
+
+
+class TestSpaces(_Provider):
+    """``test_digitalocean_spaces.py``, but for SigV2 and for hosts kept on a class."""
+
+    __test__ = True
+    provider = Provider.DIGITALOCEAN_SPACES
+    host = "nyc3.digitaloceanspaces.com"
+
+    def test_valid_regions(self) -> None:
+        for region, host in digitalocean_spaces.DO_SPACES_HOSTS_BY_REGION.items():
+            driver = self.driver_type(*self.driver_args, region=region, signature_version="4")
+            self.assertEqual(driver.connection.host, host)
+
+    def test_invalid_arguments(self) -> None:
+        with self.assertRaises(ValueError):
+            self.driver_type(*self.driver_args, signature_version="3", host=self.host)
+        with self.assertRaises(LibcloudError):
+            self.driver_type(*self.driver_args, region="atlantis")
+
+
+class TestRGW(_Provider):
+    """``test_rgw.py``, with SigV4; it gets the cases of S3 too."""
+
+    __test__ = True
+    provider = Provider.S3_RGW
+    host = "localhost"
+    test_token = None  # It makes a driver without a host.
+
+
+class TestOutscale(_Provider):
+    """``test_rgw.py``'s second half."""
+
+    __test__ = True
+    provider = Provider.S3_RGW_OUTSCALE
+    host = "osu.eu-west-2.outscale.com"
+
+    def test_the_default_host(self) -> None:
+        driver = self.driver_type(*self.driver_args, signature_version="4")
+        self.assertEqual(driver.connection.host, self.host)
 
 
 class TestReplacedRegion(_Replaced):

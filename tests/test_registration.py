@@ -19,7 +19,7 @@ from libcloud.storage.providers import DRIVERS, get_driver
 
 import libcloud_s3mpu
 from tests.unit.small import close_driver
-from libcloud_s3mpu.providers import S3_MULTIPART, register, unregister
+from libcloud_s3mpu.providers import REPLACED, S3_MULTIPART, register, unregister
 from libcloud_s3mpu.protocol.options import UploadOptions
 
 FAMILY = {
@@ -30,11 +30,15 @@ FAMILY = {
 }
 
 
+OTHERS = {name: DRIVERS[name] for name in REPLACED}
+
+
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     yield
     unregister()
     assert {name: DRIVERS[name] for name in FAMILY} == FAMILY
+    assert {name: DRIVERS[name] for name in OTHERS} == OTHERS
 
 
 def made(cls: Any, *args: Any, **kwargs: Any) -> Any:
@@ -87,7 +91,9 @@ def test_the_same_class_comes_every_time() -> None:
 
 
 def test_other_drivers_are_never_replaced() -> None:
-    others = {name: entry for name, entry in DRIVERS.items() if name not in FAMILY}
+    taken = {*FAMILY, *REPLACED}
+    others = {name: entry for name, entry in DRIVERS.items() if name not in taken}
+    assert {"google_storage", "backblaze_b2", "aliyun_oss", "auroraobjects"} <= others.keys()
     register(replace=True)
     assert {name: DRIVERS[name] for name in others} == others
 

@@ -26,12 +26,32 @@ _DNS_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
 #: What is no bucket name anywhere. RGW tenants ("tenant:bucket") and old upper-case or underscored
 #: names stay allowed; S3 itself refuses the rest.
 _BUCKET = re.compile(r"[A-Za-z0-9._:-]{1,255}\Z")
-#: Hosts that take only virtual-host addressing (accelerate, S3 Express).
-_VIRTUAL_ONLY = re.compile(r"(^|\.)(s3-accelerate(\.dualstack)?|s3express-[a-z0-9-]+)\.")
+#: Hosts that take only virtual-host addressing (accelerate, S3 Express, access points, whose
+#: "bucket" is ``name-account``; Amazon S3 User Guide and API Reference, read 2026-11).
+_VIRTUAL_ONLY = re.compile(
+    r"(^|\.)(s3-accelerate|s3express-[a-z0-9-]+|s3-accesspoint(-fips)?|s3-object-lambda)\."
+)
+#: S3 Express has a name of its own in signatures ("Regional and Zonal endpoints", read 2026-11).
+_EXPRESS = re.compile(r"(^|\.)s3express-[a-z0-9-]+\.")
+#: AWS's partitions: how their regions begin, and the domain of their hosts (botocore's
+#: partitions.json, read 2026-11). The first that fits counts.
+_PARTITIONS = (
+    ("cn-", "amazonaws.com.cn"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+    ("eusc-", "amazonaws.eu"),
+    ("", "amazonaws.com"),
+)
+#: An AWS host: what stands before ``.s3.REGION`` does not matter (``.vpce`` is PrivateLink).
+_AWS_HOST = re.compile(
+    r"(?:^|\.)(?:s3[a-z0-9-]*)(?:\.dualstack)?(?:[.-](?P<region>[a-z0-9-]+))?(?:\.vpce)?\.(?:"
+    + "|".join(re.escape(domain) for _, domain in _PARTITIONS)
+    + r")\Z"
+)
 #: AWS's shape of a region: "eu-west-3", "us-gov-east-1", "us-isob-east-1", "mx-central-1".
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}\Z")
-#: AWS's S3 hosts of a region, with or without a bucket: "b.s3-eu-west-1.amazonaws.com".
-_AWS_S3 = re.compile(r"(?:[^/]+\.)?s3[.-](?:dualstack\.)?([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\Z")
 #: XML 1.0 cannot carry these, so a listing or a complete that names such a key cannot be read.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
@@ -43,24 +63,40 @@ def is_region(region: str) -> bool:
 
 def aws_host(region: str) -> str:
     """Give the S3 host of an AWS region (dual-stack and FIPS hosts go by ``host=``)."""
-    if region.startswith("cn-"):
-        return f"s3.{region}.amazonaws.com.cn"
-    if region.startswith("us-iso-"):
-        return f"s3.{region}.c2s.ic.gov"
-    if region.startswith("us-isob-"):
-        return f"s3.{region}.sc2s.sgov.gov"
-    return f"s3.{region}.amazonaws.com"
+    domain = next(domain for start, domain in _PARTITIONS if region.startswith(start))
+    return f"s3.{region}.{domain}"
+
+
+def region_of_host(host: str | None) -> str | None:
+    """Give the region that an AWS host names; None if it names none, or is no host of AWS.
+
+    Dual-stack, FIPS, access-point, S3 Express, PrivateLink and the old ``s3-REGION`` hosts too.
+    """
+    labels = (host or "").lower().rstrip(".")
+    found = _AWS_HOST.search(labels)
+    if found is None:
+        return None
+    region = found["region"] or ""
+    if not is_region(region):
+        # "s3-eu-west-1" and "s3-fips-us-gov-west-1" are one label: the region is its end.
+        region = next((r for r in _endings(labels) if is_region(r)), "")
+    return region or None
+
+
+def _endings(host: str) -> list[str]:
+    """Give what follows each ``s3-`` and ``s3-fips-`` in a host, up to the next dot."""
+    found = re.findall(r"(?:^|\.)s3-(?:fips-)?([a-z0-9-]+)\.", host)
+    return [str(each) for each in found]
+
+
+def signing_name(host: str) -> str:
+    """Give the service's name in signatures."""
+    return "s3express" if _EXPRESS.search(host) else "s3"
 
 
 def is_aws_host(host: str) -> bool:
     """Tell whether ``host`` is one of AWS's own names."""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
-def region_of_host(host: str) -> str | None:
-    """Give the region that one of AWS's S3 host names is for; None for any other name."""
-    found = _AWS_S3.match(host)
-    return found.group(1) if found is not None and is_region(found.group(1)) else None
+    return host.endswith(tuple(f".{domain}" for _, domain in _PARTITIONS))
 
 
 def encode_key(key: str) -> str:

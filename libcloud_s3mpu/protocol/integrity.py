@@ -8,7 +8,7 @@ MD5 1.4. What is compared is only what can be: an opaque ETag says nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace, dataclass
 from collections.abc import Mapping, Sequence
 
 from . import checksums
@@ -29,10 +29,14 @@ class BodyCheck:
 
     :param algorithm: a key of :data:`~.checksums.ALGORITHMS`, or None.
     :param is_signed: the SHA-256 of the body is part of the signature.
+    :param has_md5_etags: the service's ETags can be compared with what was sent.
+    :param checks_object_size: complete says how many bytes the parts make.
     """
 
     algorithm: str | None
     is_signed: bool
+    has_md5_etags: bool = True
+    checks_object_size: bool = True
 
     @property
     def s3_algorithm(self) -> str | None:
@@ -75,16 +79,22 @@ def body_check(options: UploadOptions, limits: Limits, *, is_secure: bool) -> Bo
     :raises ImportError: if it needs a wheel that is not installed.
     """
     is_signed = options.sign_payload if options.sign_payload is not None else not is_secure
+    plain = BodyCheck(
+        algorithm=None,
+        is_signed=is_signed,
+        has_md5_etags=limits.has_md5_etags,
+        checks_object_size=limits.checks_object_size,
+    )
     if options.checksum is None:
-        return BodyCheck(algorithm=None, is_signed=is_signed)
+        return plain
     if options.checksum == "auto":
         if is_signed:
-            return BodyCheck(algorithm=None, is_signed=True)
+            return plain
         for name in AUTO_ORDER:
             if checksums.ALGORITHMS[name] in limits.checksums and checksums.is_available(name):
-                return BodyCheck(algorithm=name, is_signed=False)
+                return replace(plain, algorithm=name)
         # A service without CRCs: signing is the cheapest check that it does verify.
-        return BodyCheck(algorithm=None, is_signed=options.sign_payload is None)
+        return replace(plain, is_signed=options.sign_payload is None)
     wanted = checksums.ALGORITHMS[options.checksum]
     if wanted is not None and wanted not in limits.checksums:
         known = ", ".join(sorted(limits.checksums)) or "none"
@@ -92,7 +102,7 @@ def body_check(options: UploadOptions, limits: Limits, *, is_secure: bool) -> Bo
             f"checksum={options.checksum!r} is not verified by this service (it knows: {known})"
         )
     checksums.new_digest(options.checksum)
-    return BodyCheck(algorithm=options.checksum, is_signed=is_signed)
+    return replace(plain, algorithm=options.checksum)
 
 
 def digests_of(body: Body, check: BodyCheck) -> BodyDigests:
@@ -127,7 +137,9 @@ def compare(
         echoed = headers.get(f"x-amz-checksum-{name.lower()}")
         if echoed is not None and echoed != digests.checksum:
             raise mismatch(request, what=name, sent=digests.checksum, answered=echoed)
-    is_comparable = checksums.is_md5(etag) and not is_opaque_etag(headers)
+    is_comparable = (
+        digests.check.has_md5_etags and checksums.is_md5(etag) and not is_opaque_etag(headers)
+    )
     if digests.md5 is not None and is_comparable and etag.lower() != digests.md5:
         raise mismatch(request, what="MD5", sent=digests.md5, answered=etag)
 

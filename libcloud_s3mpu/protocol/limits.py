@@ -165,7 +165,7 @@ CEPH_LIMITS = Limits(
             "unknown-upload-is-no-such-key",
         }
     ),
-    source="Ceph RGW 16.2.15 on the wire (seen 2026-11); Ceph docs, S3 API (read 2026-11)",
+    source="Ceph RGW 16.2.15 on the wire (seen 2026-11; its largest object is S3's of then)",
 )
 
 #: OpenStack Swift's s3api, seen on the wire of 2.38.3 (2026-11): If-Match is 501. The other CRCs
@@ -204,7 +204,7 @@ B2_LIMITS = Limits(
     conditions=_NONE,
     checks_object_size=False,
     quirks=_NONE,
-    source="Backblaze docs, S3-compatible API and large files (read 2026-11)",
+    source="Backblaze docs, S3-compatible API (read 2026-11; its sizes were not looked up again)",
 )
 
 #: Alibaba OSS: parts of 100 KB to 5 GB, 10,000 of them, 48.8 TB; ETags of its own making.

@@ -145,8 +145,10 @@ def described(request: S3Request) -> str:
     return f"{request.operation} failed for {where}{suffix}"
 
 
-def parse_body(request: S3Request, response: S3Response, *, root: str) -> xml.Element:
-    """Parse a good answer, which must have this root.
+def parse_body(
+    request: S3Request, response: S3Response, *, root: str, also: str = ""
+) -> xml.Element:
+    """Parse a good answer, which must have this root, or the one some service has instead.
 
     :raises S3MultipartError: the error inside a 200, or :class:`MalformedAnswerError`.
     """
@@ -158,7 +160,7 @@ def parse_body(request: S3Request, response: S3Response, *, root: str) -> xml.El
     name = xml.local_name(element)
     if name == "Error":
         raise service_error(request, response)
-    if name != root:
+    if name not in (root, also):
         raise malformed(request, response, f"the answer is <{name}>, not <{root}>")
     return element
 

@@ -216,9 +216,10 @@ def complete_request(
         items.append(("Part", fields))
     headers = target.headers_for("complete")
     headers["content-type"] = "application/xml"
-    # S3 refuses to join parts that do not make this many bytes (CompleteMultipartUpload, Amazon S3
-    # API Reference, read 2026-11); other services ignore it.
-    headers["x-amz-mp-object-size"] = str(sum(part.size for part in parts))
+    if check.checks_object_size:
+        # S3 refuses to join parts that do not make this many bytes (CompleteMultipartUpload, Amazon
+        # S3 API Reference, read 2026-11); Backblaze refuses headers that it does not know.
+        headers["x-amz-mp-object-size"] = str(sum(part.size for part in parts))
     # Its body is small: signing it is the check that every service makes.
     text = xml.build("CompleteMultipartUpload", items)
     if check.is_full_object:
@@ -313,7 +314,8 @@ def list_parts_result(request: S3Request, response: S3Response) -> PartPage:
             )
         raise error
     raise_for_status(request, response, 200)
-    root = parse_body(request, response, root="ListPartsResult")
+    # moto 5.2 calls it ListPartsResponse.
+    root = parse_body(request, response, root="ListPartsResult", also="ListPartsResponse")
     parts = []
     for element in xml.children(root, "Part"):
         number, size = xml.text_of(element, "PartNumber"), xml.text_of(element, "Size")

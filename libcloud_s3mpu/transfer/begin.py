@@ -2,8 +2,8 @@
 """Initiate: the upload is begun, and nobody loses sight of it.
 
 Called by the road (:mod:`.upload`) before the first part is sent. Where the ETag of the object will
-say nothing (SSE-KMS, SSE-C), a random token goes into its metadata, by which :mod:`.proof` knows it
-again; elsewhere none does, since apps compare metadata.
+say nothing (SSE-KMS, SSE-C, services with ETags of their own making), a random token goes into its
+metadata, by which :mod:`.proof` knows it again; elsewhere none does, since apps compare metadata.
 """
 
 from __future__ import annotations
@@ -57,13 +57,14 @@ def begin_upload(
     began = time.monotonic()
     #: For each answer that was lost the upload id that was left of it, if any.
     doubts: list[str | None] = []
-    session.token = _token_for(sender, target)
+    session.token = _token_for(sender, target, check)
     request = wire.initiate_request(target, check, token=session.token)
 
     def begun(response: S3Response) -> None:
         upload_id = wire.initiate_result(request, response)
-        session.has_opaque_etags = is_opaque_etag(response.headers)
-        if session.has_opaque_etags:
+        is_opaque = is_opaque_etag(response.headers)
+        session.has_opaque_etags = is_opaque or not check.has_md5_etags
+        if is_opaque:
             sender.opaque_buckets.add(target.bucket)
         session.initiated(upload_id)
         on_begun()
@@ -143,13 +144,14 @@ def _said(target: wire.Target, suspects: Suspects) -> str:
     return "; ".join([lost, *said]) if said else ""
 
 
-def _token_for(sender: BeginSender, target: wire.Target) -> str | None:
+def _token_for(sender: BeginSender, target: wire.Target, check: BodyCheck) -> str | None:
     """Give a token where the object could not be known otherwise.
 
     A bucket that encrypts by default says so in its first answer only: that upload goes without,
     and its checksum has to do where there is one.
     """
-    if not is_opaque_etag(target.headers) and target.bucket not in sender.opaque_buckets:
+    is_opaque = is_opaque_etag(target.headers) or target.bucket in sender.opaque_buckets
+    if check.has_md5_etags and not is_opaque:
         return None
     token = secrets.token_hex(16)
     return token if has_room_for_token(target.headers, token) else None

@@ -204,7 +204,8 @@ def _compared(
 
     :raises ChecksumMismatchError: with both values; there is an object then, and it is left alone.
     """
-    compare_whole_etag(request, parts=parts, answered=stored.etag, is_opaque=stored.is_opaque)
+    is_opaque = stored.is_opaque or not check.has_md5_etags
+    compare_whole_etag(request, parts=parts, answered=stored.etag, is_opaque=is_opaque)
     if stored.checksum is None:
         return replace(stored, checksum=whole_of(check, parts))
     compare_whole(

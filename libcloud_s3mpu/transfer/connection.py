@@ -37,7 +37,7 @@ from .credentials import CredentialsError, CredentialsSource
 from ..protocol.xml import MAX_ERROR_BYTES
 from ..protocol.errors import InvalidRequestError
 from ..protocol.signing import UNSIGNED_PAYLOAD, Signer, Credentials
-from ..protocol.endpoint import Endpoint, check_bucket, encode_query
+from ..protocol.endpoint import Endpoint, check_bucket, encode_query, signing_name
 from ..protocol.checksums import EMPTY_SHA256, digest_of
 
 
@@ -93,6 +93,7 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
     @endpoint.setter
     def endpoint(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self.service_name = signing_name(endpoint.host)
 
     def request(
         self,
@@ -145,6 +146,7 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         :param digest: the body's SHA-256 in hexadecimal digits, or ``UNSIGNED-PAYLOAD``.
         """
         signer = self.exact_signer()  # First: it may have to wait for keys.
+        headers.update(getattr(self.driver, "ex_headers", {}))
         amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self.clock_offset))
         headers["x-amz-date"] = amz_date
         headers["x-amz-content-sha256"] = digest

@@ -233,7 +233,7 @@ def resumed_check(check: BodyCheck, session: UploadSession, options: UploadOptio
     is_signed = check.is_signed
     if session.algorithm is None and options.sign_payload is None:
         is_signed = True  # What "auto" chose is not to be had: the signature checks the bytes then.
-    return BodyCheck(algorithm=session.algorithm, is_signed=is_signed)
+    return replace(check, algorithm=session.algorithm, is_signed=is_signed)
 
 
 def find_standing(

@@ -19,11 +19,13 @@ from libcloud.http import LibcloudConnection
 
 from tests.servers.base import MIN_PART_SIZE_BYTES, Server, Endpoint
 from tests.servers.ceph import Ceph
+from tests.servers.moto import Moto
 from tests.fake_s3.state import FakeS3
 from tests.servers.swift import Swift
 from tests.contract.proxy import http_proxy
 from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, FakeLimits
 from tests.fake_s3.server import FakeServer
+from tests.contract.record import write, note_report, note_server
 from tests.servers.ministack import MiniStack
 
 
@@ -67,7 +69,9 @@ MIB = 1024 * 1024
 #: What takes minutes is left out unless it is asked for: S3MPU_LONG=1.
 IS_LONG = bool(os.environ.get("S3MPU_LONG"))
 
-SERVERS: dict[str, type[Server]] = {each.name: each for each in (Fake, MiniStack, Swift, Ceph)}
+SERVERS: dict[str, type[Server]] = {
+    each.name: each for each in (Fake, MiniStack, Swift, Ceph, Moto)
+}
 
 
 @pytest.fixture(scope="session", params=list(SERVERS))
@@ -78,7 +82,24 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
         required = os.environ.get("S3MPU_REQUIRE_SERVERS", "").split(",")
         (pytest.fail if server.name in required else pytest.skip)(missing)
     with server as found:
+        note_server(found)
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _named(request: pytest.FixtureRequest) -> None:
+    """Say with each test's outcome which server it ran on."""
+    if "endpoint" in request.fixturenames:
+        name = request.getfixturevalue("endpoint").name
+        request.node.user_properties.append(("server", name))
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    note_report(report)
+
+
+def pytest_sessionfinish() -> None:
+    write()
 
 
 @pytest.fixture

@@ -175,6 +175,8 @@ def test_the_standard_storage_class(container: Any, driver: Any, size: int) -> N
 def test_virtual_host_addressing(
     endpoint: Endpoint, container: Any, monkeypatch: pytest.MonkeyPatch, size: int, key: str
 ) -> None:
+    if key.startswith("/") and "cleans-virtual-paths" in endpoint.quirks:
+        pytest.skip("this server loses the slash")
     resolve = socket.getaddrinfo
 
     def resolved(host: Any, *args: Any, **kwargs: Any) -> Any:

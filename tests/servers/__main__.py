@@ -5,16 +5,28 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
+from tests.apps.venv import VENV as APPS_VENV
 from tests.servers.base import Server, ServerError
 from tests.servers.ceph import Ceph
 from tests.servers.moto import Moto
 from tests.servers.swift import VENV as SWIFT_VENV
 from tests.servers.swift import Swift
+from tests.servers.s3rver import PACKAGE as S3RVER_PACKAGE
+from tests.servers.s3rver import S3rver
 from tests.servers.ministack import MiniStack
 
-SERVERS: dict[str, type[Server]] = {each.name: each for each in (MiniStack, Swift, Ceph, Moto)}
-VENVS = {"swift": SWIFT_VENV, "ministack": MiniStack.venv, "moto": Moto.venv}
+SERVERS: dict[str, type[Server]] = {
+    each.name: each for each in (MiniStack, Swift, Ceph, S3rver, Moto)
+}
+VENVS: dict[str, Any] = {
+    "swift": SWIFT_VENV,
+    "ministack": MiniStack.venv,
+    "s3rver": S3RVER_PACKAGE,
+    "moto": Moto.venv,
+    "apps": APPS_VENV,
+}
 INSTALL_TIMEOUT_SECONDS = 180.0
 
 

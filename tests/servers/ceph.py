@@ -44,6 +44,7 @@ QUIRKS = frozenset(
         "complete-is-repeatable",
         "decodes-copy-source-twice",
         "empty-complete-etag",
+        "if-match-without-quotes",
         "ignores-checksums",
         "no-trailing-checksums",
         "part-copy-etag-unquoted",

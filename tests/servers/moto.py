@@ -20,6 +20,8 @@ class Moto(Embedded):
             "accepts-any-part-order",
             "accepts-upload-of-another-key",
             "clamps-copy-range",
+            "cleans-virtual-paths",
+            "closes-connections",
             "complete-is-repeatable",
             "ignores-body-hash",
             "ignores-checksums",

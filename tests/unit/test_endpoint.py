@@ -17,6 +17,7 @@ from libcloud_s3mpu.protocol.endpoint import (
     encode_key,
     check_bucket,
     encode_query,
+    signing_name,
     region_of_host,
 )
 
@@ -42,7 +43,46 @@ def test_what_has_another_shape_is_no_region(region: str) -> None:
     assert not is_region(region)
 
 
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("s3.amazonaws.com", None),
+        ("s3.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("S3.EU-WEST-1.amazonaws.com.", "eu-west-1"),
+        ("s3-us-west-2.amazonaws.com", "us-west-2"),
+        ("s3-fips-us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("s3-fips.dualstack.us-east-1.amazonaws.com", "us-east-1"),
+        ("s3-accelerate.dualstack.amazonaws.com", None),
+        ("s3-accesspoint-fips.dualstack.us-east-2.amazonaws.com", "us-east-2"),
+        ("name-123.s3-accesspoint.eu-west-3.amazonaws.com", "eu-west-3"),
+        ("s3-object-lambda.us-east-1.amazonaws.com", "us-east-1"),
+        ("s3express-use1-az4.us-east-1.amazonaws.com", "us-east-1"),
+        ("bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com", "us-east-1"),
+        ("s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("s3.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+        ("s3.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        ("s3.fr-par.scw.cloud", None),
+        ("s3.us-east-005.backblazeb2.com", None),
+        ("s3.eu-west-1.amazonaws.com.evil.example", None),
+        ("localhost", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_host_of_aws_names_its_region(host: str | None, region: str | None) -> None:
+    assert region_of_host(host) == region
+
+
+def test_only_s3_express_is_signed_under_another_name() -> None:
+    assert signing_name("s3express-use1-az4.us-east-1.amazonaws.com") == "s3express"
+    assert signing_name("s3.us-east-1.amazonaws.com") == "s3"
+    assert signing_name("s3express.example.com") == "s3"
+
+
 def test_partitions_have_hosts_of_their_own() -> None:
+    assert aws_host("eusc-de-east-1") == "s3.eusc-de-east-1.amazonaws.eu"
+    assert aws_host("us-isof-south-1") == "s3.us-isof-south-1.csp.hci.ic.gov"
+    assert aws_host("eu-isoe-west-1") == "s3.eu-isoe-west-1.cloud.adc-e.uk"
     assert aws_host("cn-north-1") == "s3.cn-north-1.amazonaws.com.cn"
     assert aws_host("us-iso-east-1") == "s3.us-iso-east-1.c2s.ic.gov"
     assert aws_host("us-isob-east-1") == "s3.us-isob-east-1.sc2s.sgov.gov"

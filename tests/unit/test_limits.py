@@ -8,13 +8,16 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
+from libcloud_s3mpu.protocol import limits as presets
 from libcloud_s3mpu.protocol.limits import (
     GIB,
     MIB,
     TIB,
+    QUIRKS,
     R2_LIMITS,
     S3_LIMITS,
     SCALEWAY_LIMITS,
+    COMPATIBLE_LIMITS,
     Limits,
 )
 
@@ -34,9 +37,25 @@ def test_r2_wants_equal_parts_and_scaleway_few() -> None:
     assert SCALEWAY_LIMITS.max_parts == 1000
 
 
-@pytest.mark.parametrize("limits", [S3_LIMITS, R2_LIMITS, SCALEWAY_LIMITS])
+PRESETS = [value for value in vars(presets).values() if isinstance(value, Limits)]
+
+
+def test_what_is_not_known_of_a_service_is_not_assumed() -> None:
+    assert len(PRESETS) >= 12
+    assert COMPATIBLE_LIMITS.checksums == COMPATIBLE_LIMITS.conditions == frozenset()
+    assert not COMPATIBLE_LIMITS.checks_object_size
+
+
+def test_every_quirk_says_what_becomes_of_it() -> None:
+    assert all(";" in text for text in QUIRKS.values())
+    assert QUIRKS.keys() == {name for limits in PRESETS for name in limits.quirks} | {
+        "no-namespace"
+    }
+
+
+@pytest.mark.parametrize("limits", PRESETS)
 def test_every_preset_says_where_and_when_it_was_read(limits: Limits) -> None:
-    assert "read 20" in limits.source
+    assert "read 20" in limits.source or "seen 20" in limits.source
 
 
 @pytest.mark.parametrize(
@@ -47,10 +66,13 @@ def test_every_preset_says_where_and_when_it_was_read(limits: Limits) -> None:
         {"max_parts": 0},
         {"max_object_size": -1},
         {"max_single_put": 0},
+        {"checksums": {"CRC31"}},
+        {"conditions": {"if-modified-since"}},
+        {"quirks": {"nothing-known"}},
     ],
 )
 def test_limits_that_contradict_themselves_are_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"must be"):
+    with pytest.raises(ValueError, match=r"must be|unknown"):
         Limits(**values)
 
 

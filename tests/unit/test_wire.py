@@ -387,3 +387,11 @@ def test_a_target_cannot_be_changed() -> None:
     assert replace(TARGET, key="other").key == "other"
     with pytest.raises(AttributeError):
         TARGET.key = "x"  # type: ignore[misc]
+
+
+def test_the_root_that_moto_has_is_read_too() -> None:
+    request = wire.list_parts_request(wire.Target(bucket="b", key="k", headers={}), upload_id="u")
+    part = b"<Part><PartNumber>1</PartNumber><ETag>e</ETag><Size>5</Size></Part>"
+    body = b"<ListPartsResponse>" + part + b"</ListPartsResponse>"
+    page = wire.list_parts_result(request, S3Response(status=200, headers={}, body=body))
+    assert [part.part_number for part in page.parts] == [1]

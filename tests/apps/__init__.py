@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Apps that people run on libcloud storage, from the package index, on a real server."""
