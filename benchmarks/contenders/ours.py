@@ -17,8 +17,7 @@ WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
 
 #: What watches an upload, where this version has it -> the value that does not.
 WATCH: dict[str, Any] = {
-    "min_throughput_bytes_per_second": 0,
-    "stall_seconds": None,
+    "min_throughput_bytes_per_second": None,
     "deadline_seconds": None,
 }
 

@@ -26,7 +26,7 @@ _NONE: frozenset[str] = frozenset()
 #: the code: it bears each of them on every service. They are for people (``s3mpu doctor``, docs).
 QUIRKS: Mapping[str, str] = {
     "complete-is-repeatable": "a second complete of the same upload is 200; nothing depends on it",
-    "decodes-copy-source-twice": "a source named with % or ? is streamed, not copied in parts",
+    "decodes-copy-source-twice": "a copy source named with % or ? is misread; it is streamed",
     "empty-complete-etag": "complete names no ETag; the one that the parts make is given instead",
     "error-in-200": "a complete may fail behind a 200; its body is read before it is believed",
     "lists-one-key": "only the uploads of one exact name are listed; a lifecycle rule cleans up",

@@ -101,17 +101,14 @@ def put_request(
 
 
 def part_copy_request(bucket: str, key: str, upload_id: str, source: str) -> S3Request:
-    """Make the copy of the first bytes of ``source`` into part 3."""
+    """Make the copy of ``source`` into part 3; whole, since S3 copies no range of a small object."""
     return S3Request(
         operation="UploadPartCopy",
         method="PUT",
         bucket=bucket,
         key=key,
         query=(("partNumber", "3"), ("uploadId", upload_id)),
-        headers={
-            "x-amz-copy-source": f"/{bucket}/{encode_key(source)}",
-            "x-amz-copy-source-range": "bytes=0-3",
-        },
+        headers={"x-amz-copy-source": f"/{bucket}/{encode_key(source)}"},
     )
 
 

@@ -215,13 +215,13 @@ def test_what_a_file_owns_is_known_or_it_is_said_that_it_is_not(
         if how == "cut":
             path.write_text(text[: text.index('"algorithm"')])
         elif how == "newer":
-            path.write_text(text.replace('"version":1', '"version":99'))
+            path.write_text(text.replace('"version":2', '"version":99'))
         elif how == "garbage":
             path.write_bytes(b"\x00\xff")
         elif how == "locked":
             _lock_out(patch, path)
         else:
-            path.write_text(text.replace('"version":1', '"version":99').replace(HERE, "http://x"))
+            path.write_text(text.replace('"version":2', '"version":99').replace(HERE, "http://x"))
         owned = files.owned()
     if how in ("cut", "newer"):
         assert (owned.upload_ids, owned.unreadable) == ({"good", 'b"a\\d'}, ())
