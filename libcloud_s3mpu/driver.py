@@ -17,6 +17,7 @@ from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
 from .keys import KeyExtensions
+from .reading import ReadingMethods
 from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
@@ -43,6 +44,7 @@ _KNOWN_REGION = "us-east-1"
 
 
 class AmazonS3MultipartDriver(
+    ReadingMethods,
     UploadExtensions,
     SessionExtensions,
     MaintenanceExtensions,

@@ -20,7 +20,7 @@ IMPURE = {"socket", "threading", "time", "os", "random", "requests", "concurrent
           "selectors", "select", "ssl", "subprocess", "tempfile", "urllib3", "http", "secrets",
           "libcloud_s3mpu", "multiprocessing", "pathlib", "io", "sys", "logging"}  # fmt: skip
 #: Rooms of transfer/ with more than one file; the road's may use every edge.
-CONNECTION_ROOM = {"connection", "credentials", "exchange", "transport", "http"}
+CONNECTION_ROOM = {"connection", "credentials", "exchange", "stream", "transport", "http"}
 ROAD_ROOM = {
     "upload",
     "attempt",
@@ -30,11 +30,14 @@ ROAD_ROOM = {
     "intake",
     "copy",
     "download",
+    "ranged",
+    "keylist",
+    "rangejob",
     "orphans",
     "resume",
     "outcome",
 }
-SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "chunks", "files"}
+SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "chunks", "files", "landing"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 80
 

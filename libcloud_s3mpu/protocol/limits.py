@@ -33,6 +33,7 @@ class Limits:
     :param uniform_parts: every part but the last must have one size (Cloudflare R2).
     :param max_single_put: largest body of a single ``PUT``.
     :param max_key_bytes: longest key in bytes of UTF-8.
+    :param lists_v2: it knows ListObjectsV2; False asks for the first version's pages.
     :param checksums: the ``x-amz-checksum-*`` algorithms that the service verifies.
     :param source: the page these were read on, and the day.
     """
@@ -44,6 +45,7 @@ class Limits:
     uniform_parts: bool = False
     max_single_put: int = 5 * GIB
     max_key_bytes: int = 1024
+    lists_v2: bool = True
     checksums: frozenset[str] = S3_CHECKSUMS
     source: str = "Amazon S3 User Guide, multipart upload limits (read 2026-11)"
 

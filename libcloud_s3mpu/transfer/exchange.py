@@ -12,12 +12,12 @@ from __future__ import annotations
 import ssl
 import time
 import select
-import socket
 from typing import Any
 from itertools import islice
 from http.client import HTTPResponse, HTTPException, IncompleteRead
 from collections.abc import Callable, Iterator
 
+from .stream import LeanStream, shut_down
 from ..protocol.xml import MAX_ERROR_BYTES
 from ..protocol.messages import S3Request, S3Response, is_head_cut
 
@@ -163,11 +163,7 @@ class Exchange:
     def cut(self) -> None:
         """Make the attempt fail at once, whichever thread runs it; from any thread."""
         self._is_cut = True
-        try:
-            # The base class's method: SSLSocket's own takes the TLS object from under the sender.
-            socket.socket.shutdown(self._channel.socket, socket.SHUT_RDWR)
-        except OSError:
-            pass  # Not connected any more.
+        shut_down(self._channel.socket)
 
     def close(self) -> None:
         """Drop the connection, whatever is under way."""
@@ -272,6 +268,8 @@ class Exchange:
             wait = max(wait, self._request.patience_seconds)
         self._channel.socket.settimeout(wait)
         answer = HTTPResponse(self._channel.socket, method=self._request.method)
+        if self._request.streams:
+            return self._open(answer)
         try:
             answer.begin()
             self._has_answer = True
@@ -295,6 +293,27 @@ class Exchange:
         if not is_whole and status < 300:
             raise ValueError(f"the answer is longer than {limit} bytes")
         return S3Response(status=status, headers=headers, body=body)
+
+    def _open(self, answer: HTTPResponse) -> S3Response:
+        """Read the head; leave a good answer's body to whoever wants it, read an error's."""
+        try:
+            answer.begin()
+            self._has_answer = True
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            if answer.status < 300:
+                stream = LeanStream(answer, self._channel, self._request, self._give_back)
+                return S3Response(status=answer.status, headers=headers, stream=stream)
+            body = answer.read(MAX_ERROR_BYTES)
+            is_whole = answer.isclosed() or answer.length == 0
+        except BaseException:
+            answer.close()
+            raise
+        answer.close()
+        if answer.will_close or not is_whole:
+            self._channel.close()
+        else:
+            self._give_back(self._channel)
+        return S3Response(status=answer.status, headers=headers, body=body)
 
     def _failure(self, error: BaseException) -> ExchangeFailed:
         is_timeout = isinstance(error, TimeoutError)
