@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 import logging
 from typing import Any, Protocol
+from collections.abc import Mapping
 
 from .pace import Pace, Patience
 from .ranged import Ranged
@@ -23,7 +24,7 @@ from ..protocol import wire, reading, checksums
 from ..protocol.crc import combine
 from ..protocol.errors import S3MultipartError, ChecksumMismatchError
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
-from ..protocol.messages import S3Request
+from ..protocol.messages import S3Request, S3Response
 
 log = logging.getLogger("libcloud_s3mpu.download")
 
@@ -36,6 +37,10 @@ CUT_SECONDS = 5.0
 CUT_AGAIN_SECONDS = 0.05
 
 
+#: Seconds that the answer with the checksum may come later than the first bytes.
+BESIDE_SECONDS = 5.0
+
+
 class DownloadSender(Sender, Protocol):
     """What a download asks of :class:`~.transport.Transport`."""
 
@@ -44,6 +49,46 @@ class DownloadSender(Sender, Protocol):
     @property
     def is_known_class(self) -> bool: ...
     def has_idle(self, bucket: str) -> bool: ...
+
+
+class _Beside:
+    """A request whose answer is welcome, sent while another is awaited; it never fails."""
+
+    def __init__(self, transport: DownloadSender, request: S3Request) -> None:
+        self._transport = transport
+        self._request = request
+        self._exchange: Any = None
+        self._response: S3Response | None = None
+
+    def begin(self) -> None:
+        """Send it, and do not wait."""
+        self._advance(0.0)
+
+    def headers(self) -> Mapping[str, str]:
+        """Give the answer's headers; none if it is not there within :data:`BESIDE_SECONDS`."""
+        if self._response is None:
+            self._advance(BESIDE_SECONDS)
+        return self._response.headers if self._response is not None else {}
+
+    def close(self) -> None:
+        """Do not wait for it any more."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.close()
+
+    def _advance(self, patience: float) -> None:
+        for _ in range(2):  # A kept-alive connection that turns out dead is no attempt.
+            try:
+                if self._exchange is None:
+                    self._exchange = self._transport.begin(self._request)
+                self._response = self._transport.advance(self._request, self._exchange, patience)
+            except S3MultipartError as error:
+                log.debug("no answer: %s", error.value)
+                self._exchange = None
+                continue
+            if self._response is not None:
+                self._exchange = None
+            return
 
 
 class Download:
@@ -167,32 +212,20 @@ class Download:
             if self._sums:
                 self._checksum = reading.comparable_checksum(found.headers)
             return found
-        request = reading.head_request(self._target)
-        exchange = None
+        beside = _Beside(self._transport, reading.head_request(self._target))
         try:
-            first.begin(0.0)
-            exchange = self._transport.begin(request)
-            self._transport.advance(request, exchange, 0.0)
-        except S3MultipartError as error:
-            log.debug("%s", error.value)  # What matters of it comes again.
-        try:
+            try:
+                first.begin(0.0)
+            except S3MultipartError as error:
+                log.debug("%s", error.value)  # It comes again, or was none.
+            beside.begin()
             found = first.open()
-            if exchange is not None:
-                self._learn_checksum(found, request, exchange)
-        except BaseException:
-            if exchange is not None:
-                exchange.close()
-            raise
-        return found
-
-    def _learn_checksum(self, found: reading.Found, request: S3Request, exchange: Any) -> None:
-        try:
-            headers = self._transport.resume(request, exchange).headers
-        except S3MultipartError as error:
-            log.debug("no checksum to compare: %s", error.value)
-            return
+            headers = beside.headers()
+        finally:
+            beside.close()
         if wire.unquoted(headers.get("etag")) == found.etag:
             self._checksum = reading.comparable_checksum(headers)
+        return found
 
     # -- in one go -------------------------------------------------------------------------------
 
