@@ -113,7 +113,7 @@ def get_result(
     if first != start and not (response.status == 200 and first == 0):
         raise malformed(request, response, f"the bytes from {first} came, not those from {start}")
     if known is not None:
-        if known.etag != etag:
+        if known.etag is not None and known.etag != etag:
             raise changed(request, f"its ETag was {known.etag} and is {etag}")
         if None not in (known.size, size) and known.size != size:
             raise changed(request, f"it had {known.size} bytes and has {size}")

@@ -65,6 +65,8 @@ class Ranged:
         self.end = end
         #: What the first answer said.
         self.found = known
+        #: Bytes that the last ``readinto`` brought.
+        self.came = 0
         #: How often the service asked for fewer requests.
         self.throttled = 0
 
@@ -192,8 +194,11 @@ class Ranged:
         return at_once[0] if at_once else gathered.getvalue()
 
     def readinto(self, view: memoryview) -> int:
-        """Fill ``view``, as :meth:`read` does; give how many bytes came."""
-        filled = 0
+        """Fill ``view``, as :meth:`read` does; give how many bytes came.
+
+        If it raises, ``came`` tells how many there are all the same.
+        """
+        filled = self.came = 0
 
         def fill(stream: Stream, most: int) -> int:
             return stream.readinto(view[filled : filled + most])
@@ -201,7 +206,7 @@ class Ranged:
         def once(_: int) -> None:
             nonlocal filled
             while filled < len(view) and (got := self._pull(len(view) - filled, fill, int)):
-                filled += got
+                filled = self.came = filled + got
 
         self._retried(once)
         return filled

@@ -71,16 +71,25 @@ class RangeJob:
             self.throttled = self.ranged.throttled
 
     def _move(self, patience: float | None, began: float, cpu: float) -> bool:
-        ranged, digest = self.ranged, self._digest
+        ranged = self.ranged
         buffer = memoryview(bytearray(self.cost))
-        while got := ranged.readinto(buffer):
-            piece = buffer[:got]
-            if digest is not None:
-                digest.update(piece)
-            self._landing.write(piece, ranged.offset - got - self._base)
-            self.size += got
+        while True:
+            try:
+                got = ranged.readinto(buffer)
+            except S3MultipartError:
+                # Whoever goes on, or keeps what there is, goes by the offset.
+                self._write(buffer[: ranged.came])
+                raise
+            if not got:
+                return True
+            self._write(buffer[:got])
             if patience is None or ranged.offset == ranged.end:
                 continue
             if time.perf_counter() - began - (time.thread_time() - cpu) > patience:
                 return False
-        return True
+
+    def _write(self, piece: memoryview) -> None:
+        if self._digest is not None:
+            self._digest.update(piece)
+        self._landing.write(piece, self.ranged.offset - len(piece) - self._base)
+        self.size += len(piece)

@@ -96,24 +96,28 @@ class LeanStream:
 class PlainStream:
     """The body of an answer of libcloud's own way; its connection belongs to requests' pool."""
 
-    __slots__ = ("_answer", "_pieces", "_rest", "_request")
+    __slots__ = ("_answer", "_broken", "_pieces", "_request", "_rest")
 
     def __init__(self, answer: Any, request: S3Request) -> None:
         self._answer = answer
         self._pieces = iter(answer.iter_content(PIECE))
         self._rest = memoryview(b"")
         self._request = request
+        self._broken: BaseException | None = None
 
     def read(self, size: int) -> bytes:
-        pieces = []
-        while size and (piece := self._next(size)):
+        pieces: list[memoryview] = []
+        while size and (piece := self._next(size, is_first=not pieces)):
             pieces.append(piece)
             size -= len(piece)
         return b"".join(pieces)
 
     def readinto(self, view: memoryview) -> int:
         filled = 0
-        while filled < len(view) and (piece := self._next(len(view) - filled)):
+        while filled < len(view):
+            piece = self._next(len(view) - filled, is_first=not filled)
+            if not piece:
+                break
             view[filled : filled + len(piece)] = piece
             filled += len(piece)
         return filled
@@ -126,9 +130,12 @@ class PlainStream:
     def cut(self) -> None:
         """requests has no way to be cut from outside; a read ends with its time-out."""
 
-    def _next(self, most: int) -> memoryview:
-        """Give the next bytes, ``most`` at most; none at the end."""
-        while not self._rest:
+    def _next(self, most: int, *, is_first: bool) -> memoryview:
+        """Give the next bytes, ``most`` at most; none at the end, or at a break behind others.
+
+        What came before a break is not lost: the break is told when nothing else is left to tell.
+        """
+        while not self._rest and self._broken is None:
             try:
                 piece = next(self._pieces, None)
             except (
@@ -136,11 +143,14 @@ class PlainStream:
                 urllib3.exceptions.HTTPError,
                 OSError,
             ) as error:
-                self.close()
-                raise transport_error(self._request, error) from error
-            if piece is None:
+                self._broken = error
                 break
+            if piece is None:
+                return memoryview(b"")
             # Mocks give text.
             self._rest = memoryview(piece.encode() if isinstance(piece, str) else piece)
+        if self._broken is not None and not self._rest and is_first:
+            self.close()
+            raise transport_error(self._request, self._broken) from self._broken
         taken, self._rest = self._rest[:most], self._rest[most:]
         return taken
