@@ -387,12 +387,9 @@ def single(request: pytest.FixtureRequest) -> Iterator[Service]:
     with service() as made:
         if request.param == "plain":
             make_plain(made.driver)
-        made.upload(DATA, part_size_bytes=50, checksum="crc32", size_bytes=None)
-        stored = made.fake.objects["bucket"]["key"]
         whole = made.driver._upload_object("key", None, "/bucket/key", stream=iter([DATA]),
                                            headers={"x-amz-checksum-crc32": crc(DATA)})  # fmt: skip
         assert whole["response"].status == 200
-        del stored
         made.fake.requests.clear()
         yield made
 
@@ -589,3 +586,13 @@ def test_a_range_that_broke_inline_is_gone_on_with_by_a_worker(
     options = replace(SIDE_BY_SIDE, retry=NO_RETRIES)
     assert download(lean, tmp_path / "file", obj, ex_options=options) is True
     assert (tmp_path / "file").read_bytes() == DATA
+
+
+@MODES
+def test_downloads_go_over_tls(options: UploadOptions, tmp_path: Path) -> None:
+    with holding(DATA, tls=True) as running:
+        obj = found(running)
+        running.fake.script("GetObject", faults.close(after_bytes=-2, applied=True))
+        assert download(running, tmp_path / "file", obj, ex_options=options) is True
+        assert (tmp_path / "file").read_bytes() == DATA
+        assert list(running.driver.download_object_as_stream(obj, 50)) == [DATA[:50], DATA[50:]]

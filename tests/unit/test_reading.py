@@ -85,7 +85,7 @@ def test_every_key_is_looked_up_and_read(name: str, running: Service) -> None:
 
 @pytest.mark.parametrize("name", ["", "\ud800", None])
 def test_what_is_no_key_is_refused(name: Any, running: Service) -> None:
-    with pytest.raises(ValueError, match="object|name"):
+    with pytest.raises(ValueError, match="name"):
         running.driver.get_object("bucket", name)
     assert running.fake.requests == []
 
@@ -108,6 +108,7 @@ def test_a_listing_begins_with_its_first_page_alone(running: Service) -> None:
     assert len(running.fake.requests) == 1
 
 
+@pytest.mark.filterwarnings("ignore:The ``ex_prefix`` argument")
 @pytest.mark.parametrize("argument", ["prefix", "ex_prefix"])
 def test_a_prefix_is_the_services_to_filter_by(argument: str, running: Service) -> None:
     fill(running)
