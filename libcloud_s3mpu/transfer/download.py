@@ -193,7 +193,7 @@ class Download:
 
     # -- the first answer ------------------------------------------------------------------------
 
-    def _span(self, start: int, end: int | None, sleep: Any = time.sleep) -> Ranged:
+    def _span(self, start: int, end: int | None) -> Ranged:
         return Ranged(
             self._transport,
             self._target,
@@ -202,7 +202,7 @@ class Download:
             end=end,
             known=self._found,
             with_checksum=self._sums,
-            sleep=sleep,
+            sleep=self._sleep,
         )
 
     def _opened(self, first: Ranged, *, asks: bool) -> reading.Found:
@@ -257,7 +257,7 @@ class Download:
         for start, behind in reading.ranges(self._start, end, size):
             while not window.reserve(self._buffer):
                 self._collect(window)
-            ranged = first if start == self._start else self._span(start, behind, self._sleep)
+            ranged = first if start == self._start else self._span(start, behind)
             self._send(window, self._job(ranged))
             self._collect(window)
         while self._in_flight:
@@ -293,12 +293,14 @@ class Download:
         return can_begin and self._patience.tries_inline()
 
     def _sleep(self, seconds: float) -> None:
-        """Wait between two attempts, in a worker's thread."""
+        """Wait between two attempts, in whichever thread."""
         window = self._window
-        if window is not None:
-            window.sleep(seconds)
-            if window.is_stopping:
-                raise Stopped("the download has ended")
+        if window is None:
+            time.sleep(seconds)
+            return
+        window.sleep(seconds)
+        if window.is_stopping:
+            raise Stopped("the download has ended")
 
     def _collect(self, window: Window) -> None:
         for job in window.collect():

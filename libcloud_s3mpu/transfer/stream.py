@@ -21,6 +21,8 @@ from ..protocol.messages import S3Request
 
 #: What is taken from libcloud's answer at once, in bytes.
 PIECE = 256 * 1024
+#: What http.client raises when a connection breaks or lies.
+BREAKS = (OSError, HTTPException, ValueError)
 
 
 def shut_down(sock: Any) -> None:
@@ -53,13 +55,19 @@ class LeanStream:
         try:
             return self._answer.read(size)
         except BaseException as error:
-            raise self._broken(error) from error
+            self._drop()  # What was read of it is lost.
+            if isinstance(error, BREAKS):
+                raise transport_error(self._request, error) from error
+            raise
 
     def readinto(self, view: memoryview) -> int:
         try:
             return self._answer.readinto(view)
         except BaseException as error:
-            raise self._broken(error) from error
+            self._drop()
+            if isinstance(error, BREAKS):
+                raise transport_error(self._request, error) from error
+            raise
 
     def close(self) -> None:
         answer, channel = self._answer, self._channel
@@ -78,13 +86,6 @@ class LeanStream:
         channel = self._channel
         if channel is not None:
             shut_down(channel.socket)
-
-    def _broken(self, error: BaseException) -> BaseException:
-        """Give what to raise; the connection is dropped, since what was read of it is lost."""
-        self._drop()
-        if isinstance(error, (OSError, HTTPException, ValueError)):
-            return transport_error(self._request, error)
-        return error
 
     def _drop(self) -> None:
         channel, self._channel = self._channel, None
