@@ -21,6 +21,7 @@ from .keys import KeyExtensions
 from .copying import CopyExtensions
 from .presign import PresignExtensions
 from .probing import ProbeExtensions
+from .reading import ReadingMethods
 from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
@@ -48,6 +49,7 @@ _KNOWN_REGION = "us-east-1"
 
 
 class AmazonS3MultipartDriver(
+    ReadingMethods,
     UploadExtensions,
     SessionExtensions,
     CopyExtensions,

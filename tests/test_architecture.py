@@ -26,6 +26,7 @@ CONNECTION_ROOM = {
     "chain",
     "exchange",
     "sockets",
+    "stream",
     "urls",
     "transport",
     "http",
@@ -42,6 +43,9 @@ ROAD_ROOM = {
     "assembly",
     "concatenate",
     "download",
+    "ranged",
+    "keylist",
+    "rangejob",
     "orphans",
     "resume",
     "begin",
@@ -51,7 +55,15 @@ ROAD_ROOM = {
     "watched",
     "probe",
 }
-SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "running", "chunks", "files"}
+SOURCE_ROOM = {
+    "splitter",
+    "spool",
+    "window",
+    "pace",
+    "journal",
+    "running",
+    "landing",
+}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 80
 

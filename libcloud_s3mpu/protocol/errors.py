@@ -11,6 +11,7 @@
         │  └ SourceChangedError              a file changed while it was read
         ├ InvalidRequestError                refused before it was sent             (ValueError)
         ├ SessionStateError                  a move that the session's table does not have
+        ├ ObjectChangedError                 an object changed while it was read
         ├ TransportError                     no whole answer came
         │  └ DeadlineExceededError           the upload's deadline has passed       (TimeoutError)
         ├ MalformedAnswerError               an answer came that makes no sense
@@ -139,6 +140,10 @@ class InvalidRequestError(S3MultipartError, ValueError):
 
 class SessionStateError(S3MultipartError):
     """A move that is not in the session's table of legal moves."""
+
+
+class ObjectChangedError(S3MultipartError):
+    """An object was replaced while it was read; what was read would be a mixture."""
 
 
 class TransportError(S3MultipartError):

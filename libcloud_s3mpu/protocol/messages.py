@@ -68,6 +68,30 @@ class Bytes:
 EMPTY_BODY = Bytes(b"")
 
 
+class Stream(Protocol):
+    """The body of an answer that is read while it comes; one thread at a time, but for ``cut``.
+
+    Reading raises :class:`~.errors.TransportError` if the connection breaks. A body that ends
+    before its length is no error here: whoever reads it knows how long it must be.
+    """
+
+    def read(self, size: int) -> bytes:
+        """Give ``size`` bytes, fewer only at the end, none behind it."""
+        ...
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill ``view``; give how many bytes came: fewer only at the end."""
+        ...
+
+    def close(self) -> None:
+        """Keep the connection for others if all was read, else drop it."""
+        ...
+
+    def cut(self) -> None:
+        """Make the read under way fail at once, if that is possible; from any thread."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Request:
     """One request, not yet signed.
@@ -77,6 +101,7 @@ class S3Request:
     :param payload_sha256: hexadecimal SHA-256 of the body, or None for ``UNSIGNED-PAYLOAD``.
     :param answer_limit: the most bytes of a good answer's body that are read.
     :param patience_seconds: read time-out where this verb's differs from the connection's.
+    :param streams: a good answer's body is not read; the answer has it as ``stream``.
     :param is_repeatable: sending it twice does what sending it once does (not so of initiate and
         complete: a second one makes another upload, or finds none).
     """
@@ -91,6 +116,7 @@ class S3Request:
     payload_sha256: str | None = None
     answer_limit: int = xml.MAX_XML_BYTES
     patience_seconds: float | None = None
+    streams: bool = False
     is_repeatable: bool = True
     upload_id: str | None = None
     part_number: int | None = None
@@ -104,6 +130,8 @@ class S3Response:
     # Not shown: an error's body may quote the request's token, a Location may be presigned.
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    #: The body that is still to be read, of a request that asked for it; whoever gets it closes it.
+    stream: Stream | None = field(default=None, repr=False)
 
 
 def is_head_cut(

@@ -101,7 +101,7 @@ def put_request(
 
 
 def part_copy_request(bucket: str, key: str, upload_id: str, source: str) -> S3Request:
-    """Make the copy of ``source`` into part 3; whole, since S3 copies no range of a small object."""
+    """Make the copy of ``source`` into part 3; whole: S3 copies no range of a small object."""
     return S3Request(
         operation="UploadPartCopy",
         method="PUT",

@@ -12,12 +12,12 @@ from __future__ import annotations
 import ssl
 import time
 import select
-import socket
 from typing import Any
 from itertools import islice
 from http.client import HTTPResponse, HTTPException, IncompleteRead
 from collections.abc import Callable, Iterator
 
+from .stream import LeanStream, shut_down
 from .sockets import Channel, AnswerSide, wait_for, unacknowledged
 from ..protocol.xml import MAX_ERROR_BYTES
 from ..protocol.watch import Meter, Watch
@@ -137,11 +137,7 @@ class Exchange:
     def cut(self) -> None:
         """Make the attempt fail at once, whichever thread runs it; from any thread."""
         self._is_cut = True
-        try:
-            # The base class's method: SSLSocket's own takes the TLS object from under the sender.
-            socket.socket.shutdown(self._channel.socket, socket.SHUT_RDWR)
-        except OSError:
-            pass  # Not connected any more.
+        shut_down(self._channel.socket)
 
     def close(self) -> None:
         """Drop the connection, whatever is under way."""
@@ -253,6 +249,8 @@ class Exchange:
     def _receive(self) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
         answer = HTTPResponse(self._answer_side(), method=self._request.method)  # type: ignore[arg-type]
+        if self._request.streams:
+            return self._open(answer)
         try:
             answer.begin()
             self._has_answer = True
@@ -281,13 +279,35 @@ class Exchange:
         """Give the socket for reading, with the times that this answer has."""
         wait = self._timeout
         patience = self._request.patience_seconds
-        bounds = [] if wait is None or patience is not None else [wait]
+        is_small = patience is None and not self._request.streams
+        bounds = [wait] if wait is not None and is_small else []
         if patience is not None and wait is not None:
             wait = max(wait, patience)
         if self._meter is not None:
             bounds += [b for b in [self._meter.seconds(None)] if b is not None]
         until = time.monotonic() + min(bounds) if bounds else None
         return AnswerSide(self._channel.socket, wait, until)
+
+    def _open(self, answer: HTTPResponse) -> S3Response:
+        """Read the head; leave a good answer's body to whoever wants it, read an error's."""
+        try:
+            answer.begin()
+            self._has_answer = True
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            if answer.status < 300:
+                stream = LeanStream(answer, self._channel, self._request, self._give_back)
+                return S3Response(status=answer.status, headers=headers, stream=stream)
+            body = answer.read(MAX_ERROR_BYTES)
+            is_whole = answer.isclosed() or answer.length == 0
+        except BaseException:
+            answer.close()
+            raise
+        answer.close()
+        if answer.will_close or not is_whole:
+            self._channel.close()
+        else:
+            self._give_back(self._channel)
+        return S3Response(status=answer.status, headers=headers, body=body)
 
     def _failure(self, error: BaseException) -> ExchangeFailed:
         is_timeout = isinstance(error, TimeoutError)

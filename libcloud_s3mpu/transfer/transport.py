@@ -84,6 +84,8 @@ class PlainExchange:
         if self._was_sent:
             raise ExchangeFailed("interrupted")
         self._was_sent = True
+        if self._request.streams:
+            return self._connection.opened(self._request)
         return self._connection.unjudged(self._request)
 
     def close(self) -> None:

@@ -68,3 +68,7 @@ class Quirks:
     adds_checksum: bool = False
     #: True: SSE-C keys are taken over plain http too (Ceph with rgw_crypt_require_ssl=false).
     customer_keys_over_http: bool = False
+    #: False: Range is ignored, the whole object is the answer (gateways, some caches).
+    knows_ranges: bool = True
+    #: False: list-type=2 is ignored, pages are those of the first version (old gateways).
+    lists_v2: bool = True

@@ -98,7 +98,7 @@ def _name_of_token(token: str) -> str:
 def list_objects(store: Store, call: Call) -> Response:
     """Versions 1 and 2: they differ in how the next page is named."""
     bucket = store.bucket(call)
-    second = call.operation == "ListObjectsV2"
+    second = call.operation == "ListObjectsV2" and store.quirks.lists_v2
     prefix, delimiter = call.query.get("prefix", ""), call.query.get("delimiter", "")
     size = _page_size(store, call, "max-keys")
     if second:

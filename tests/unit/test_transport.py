@@ -249,7 +249,7 @@ def test_redirects_are_never_followed(status: int, road: str, running: Service) 
     on_road(running, road)
     stranger = FakeS3(anonymous=True, buckets=("bucket",))
     with FakeServer(stranger) as other:
-        for operation in ("PutObject", "InitiateMultipartUpload", "HeadObject", "ListObjects"):
+        for operation in ("PutObject", "InitiateMultipartUpload", "HeadObject", "ListObjectsV2"):
             fault = faults.redirect(status, f"{other.endpoint}/bucket/key", region="eu-west-1")
             running.fake.script(operation, fault, forever=True)
         with pytest.raises(WrongRegionError, match="eu-west-1"):
@@ -470,7 +470,7 @@ def test_two_threads_never_share_a_connection_after_a_lazy_connect(running: Serv
     connection.connection = None
     running.container.list_objects()
     stalled = faults.stall("answer")
-    running.fake.script("ListObjects", stalled)
+    running.fake.script("ListObjectsV2", stalled)
     one = Apart(lambda: running.container.list_objects())
     assert stalled.wire is not None and stalled.wire.reached.wait(5)
     assert len({id(clone) for clone in connection._idle}) == len(connection._idle)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file that an object lands in: written under another name, and moved when it is whole.
+
+Until :meth:`Landing.settle` nobody sees it under its own name, and a file of that name is as it
+was. What goes into it, and when it is whole, is :mod:`.download`'s business.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import secrets
+from typing import Any
+from collections.abc import Iterator
+
+from ..protocol.checksums import Digest
+
+#: What is read at once when a file is summed, in bytes.
+BLOCK = 1024 * 1024
+#: Names of unfinished files begin with this; short, since a name has 255 bytes at most.
+UNFINISHED = ".s3mpu-"
+
+
+class Landing:
+    """A file under way. ``write`` may be called from any thread; the rest is the caller's.
+
+    :param path: where it is to be; a link is followed, and what is no plain file (a pipe, a
+        device) is written as it stands.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.realpath(path)
+        mode = self._mode_there()
+        #: Whether it has a name of its own until it is whole.
+        self.is_seekable = mode is None or stat.S_ISREG(mode)
+        #: Whether bytes can be written anywhere in it, in any order, by any number of threads.
+        self.takes_any_order = self.is_seekable and hasattr(os, "pwrite")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        self._written = self._path
+        if self.is_seekable:
+            folder = os.path.dirname(self._path)
+            self._written = os.path.join(folder, f"{UNFINISHED}{secrets.token_hex(8)}")
+        else:
+            flags = os.O_WRONLY
+        # FileIO closes itself when the last thread that writes has let go of it. Its descriptor is
+        # never closed under a writer: the number might be another file's by then.
+        self._file = io.FileIO(
+            os.open(self._written, flags, 0o666), "r+" if self.is_seekable else "w"
+        )
+        if mode is not None and self.is_seekable:
+            self._keep_mode(mode)
+
+    def _mode_there(self) -> int | None:
+        try:
+            return os.stat(self._path).st_mode
+        except FileNotFoundError:
+            return None
+
+    def _keep_mode(self, mode: int) -> None:
+        try:
+            os.chmod(self._written, stat.S_IMODE(mode))
+        except OSError:
+            pass  # A file system without modes.
+
+    def write(self, data: Any, offset: int) -> None:
+        """Write all of ``data`` at ``offset``; in order where the file is not seekable."""
+        view = memoryview(data)
+        number = self._file.fileno()
+        while view:
+            if self.takes_any_order:
+                done = os.pwrite(number, view, offset)
+            else:
+                done = os.write(number, view)
+            view = view[done:]
+            offset += done
+
+    def blocks(self, end: int) -> Iterator[memoryview]:
+        """Yield the first ``end`` bytes of what was written."""
+        buffer = memoryview(bytearray(BLOCK))
+        with open(self._written, "rb", buffering=0) as file:
+            while end and (got := file.readinto(buffer[: min(BLOCK, end)])):
+                yield buffer[:got]
+                end -= got
+
+    def digest(self, digest: Digest, end: int) -> bytes:
+        """Read what was written and give its digest."""
+        for block in self.blocks(end):
+            digest.update(block)
+        return digest.digest()
+
+    def settle(self) -> None:
+        """Put the whole file in its place: on the disk first, then under its name."""
+        if self.is_seekable:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self._written, self._path)
+        self._file.close()
+
+    def keep(self, size: int) -> None:
+        """Put what there is in its place: its first ``size`` bytes, all of them the object's."""
+        if self.is_seekable:
+            os.ftruncate(self._file.fileno(), size)
+            os.replace(self._written, self._path)
+
+    def discard(self) -> None:
+        """Leave no trace. Threads that still write, write into a file that nobody finds."""
+        if self.is_seekable:
+            try:
+                os.unlink(self._written)
+            except OSError:
+                pass  # It was moved already, or its folder is gone.
+
+    def close(self) -> None:
+        """Close the file; only when no thread writes any more."""
+        self._file.close()
