@@ -5,10 +5,12 @@ Importing this package has one side effect, :func:`register`: libcloud then know
 ``s3_multipart``. Nothing else lives here; begin reading at :mod:`.driver`.
 """
 
+from .direct import DirectUpload
 from .driver import AmazonS3MultipartDriver
 from ._version import __version__
 from .providers import S3_MULTIPART, register, unregister
 from .protocol.retry import NO_RETRIES, RetryPolicy
+from .protocol.direct import PartsMismatchError, DirectUploadExpiredError
 from .protocol.errors import (
     SourceError,
     ServiceError,
@@ -54,6 +56,7 @@ from .protocol.session import (
 )
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
+from .protocol.presigning import Presigner, UploadForm
 from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
 
 __all__ = [
@@ -99,6 +102,11 @@ __all__ = [
     "UploadPausedError",
     "SessionFormatError",
     "Credentials",
+    "DirectUpload",
+    "DirectUploadExpiredError",
+    "PartsMismatchError",
+    "Presigner",
+    "UploadForm",
     "FileJournal",
     "MemoryJournal",
     "CredentialsError",

@@ -17,6 +17,7 @@ from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
 from .keys import KeyExtensions
+from .presign import PresignExtensions
 from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
@@ -24,6 +25,7 @@ from .transfer import single
 from .arguments import naming, host_of, object_of, target_of, result_of_put
 from .extensions import UploadExtensions
 from .maintenance import MaintenanceExtensions
+from .direct_uploads import DirectUploadExtensions
 from .protocol.limits import S3_LIMITS, Limits
 from .transfer.upload import Upload, UploadResult
 from .protocol.options import UploadOptions
@@ -46,6 +48,8 @@ class AmazonS3MultipartDriver(
     UploadExtensions,
     SessionExtensions,
     MaintenanceExtensions,
+    PresignExtensions,
+    DirectUploadExtensions,
     KeyExtensions,
     S3StorageDriver,  # type: ignore[misc]
 ):

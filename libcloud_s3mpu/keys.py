@@ -47,15 +47,6 @@ class KeyExtensions:
         self.connection.credentials_source = None
         self._take_keys(Credentials(key, secret, token))
 
-    def get_object_cdn_url(self, *args: Any, **kwargs: Any) -> str:
-        """
-        @inherits: :class:`S3StorageDriver.get_object_cdn_url`
-
-        Signed with the keys of now, those of ``ex_credentials`` too.
-        """
-        self.connection.exact_signer()
-        return str(super().get_object_cdn_url(*args, **kwargs))  # type: ignore[misc]
-
     # -- private ---------------------------------------------------------------------------------
 
     def _use_source(self, call: Any, *, pickles: bool) -> None:

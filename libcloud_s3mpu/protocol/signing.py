@@ -45,7 +45,8 @@ def signing_key(secret_key: str, date: str, region: str, service: str) -> bytes:
     return key
 
 
-def _canonical_value(value: str) -> str:
+def canonical_value(value: str) -> str:
+    """Give a header's value as it is signed: without blanks around it, or two in a row."""
     value = value.strip()
     return _SPACES.sub(" ", value) if "  " in value else value
 
@@ -53,7 +54,7 @@ def _canonical_value(value: str) -> str:
 def canonical_headers(headers: Mapping[str, str]) -> tuple[str, str]:
     """Give the canonical header block and the list of signed names. Names must be lower case."""
     names = sorted(n for n in headers if n in _SIGNED or n.startswith("x-amz-"))
-    block = "".join(f"{name}:{_canonical_value(headers[name])}\n" for name in names)
+    block = "".join(f"{name}:{canonical_value(headers[name])}\n" for name in names)
     return block, ";".join(names)
 
 
@@ -84,6 +85,10 @@ class Signer:
             self._day = (date, key)
         return key
 
+    def signature(self, text: str, *, date: str) -> str:
+        """Give the signature of a string to sign; ``date`` (YYYYMMDD) is the one of its scope."""
+        return _hmac(self._key_of(date), text).hex()
+
     def authorization(
         self, *, method: str, path: str, query: str, headers: Mapping[str, str], amz_date: str
     ) -> str:
@@ -101,7 +106,7 @@ class Signer:
         scope = f"{date}/{self.region}/{self.service}/aws4_request"
         hashed = hashlib.sha256(request.encode("utf-8")).hexdigest()
         text = f"{_ALGORITHM}\n{amz_date}\n{scope}\n{hashed}"
-        signature = _hmac(self._key_of(date), text).hex()
+        signature = self.signature(text, date=date)
         return (
             f"{_ALGORITHM} Credential={self.credentials.access_key}/{scope}, "
             f"SignedHeaders={signed}, Signature={signature}"

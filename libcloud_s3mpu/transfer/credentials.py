@@ -248,6 +248,12 @@ class CredentialsSource:
             raise self._error()
         return held.credentials
 
+    @property
+    def expires_epoch(self) -> float | None:
+        """When the keys of now run out, in seconds since the epoch; None if nobody said."""
+        held = self._held
+        return held.expires_at if held is not None else None
+
     def refresh(self, used: Credentials | None = None) -> bool:
         """Ask for new keys since the service refused ``used``; True if there are others now.
 

@@ -53,8 +53,10 @@ class Channel:
 
     def is_usable(self) -> bool:
         """Tell whether an idle channel may carry another request: young, and nothing came in."""
-        if time.monotonic() - self.idle_since > MAX_IDLE_SECONDS:
-            return False
+        if time.monotonic() - self.idle_since > MAX_IDLE_SECONDS or self.socket.fileno() < 0:
+            return (
+                False  # Too old, or closed after it was given back (an interrupted call_settled).
+            )
         if not _wait(self.socket, select.POLLIN, 0.0):
             return True
         if not self.is_tls:

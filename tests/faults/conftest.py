@@ -28,7 +28,6 @@ NOT_YET = {
     "test_f34_a_wrong_checksum": "the checksum of the whole is not compared yet",
     "test_f52_": "an upload that is gone is aborted once more: harmless, and one request too many",
     "test_f48_a_redirect_to": "region redirect not built yet",
-    "test_f88_": "presigned part URLs not built yet",
     "test_soak_with_lost_answers": "defect 16: orphans of initiates whose answer was lost",
 }
 #: Seconds that one test may take before it counts as a hang.
