@@ -114,7 +114,7 @@ class TusHandler:
             max_size_bytes if callable(max_size_bytes) else lambda _: max_size_bytes
         )
         self._counters = Counters()
-        self._expires = getattr(uploads, "expires_seconds", None) is not None
+        self._expires = uploads.options.expires_seconds is not None
         self._actions = Actions(
             uploads=uploads,
             addresses=self._addresses,
@@ -139,13 +139,11 @@ class TusHandler:
 
     # -- private ---------------------------------------------------------------------------------
 
-    def _limit(self, request: Request) -> int | None:
+    def _limit(self, request: Request) -> int:
         """Give the most bytes of an upload: the app's limit, and never more than the store's."""
         chosen = self._max_size(request)
-        own: int | None = getattr(self._actions.uploads, "max_object_size", None)
-        if chosen is None or own is None:
-            return own if chosen is None else chosen
-        return min(chosen, own)
+        own = int(self._actions.uploads.max_object_size)
+        return own if chosen is None else min(chosen, own)
 
     def _answered(self, request: Request) -> Response:
         upload_id = self._addresses.rest_of(request)
@@ -182,9 +180,7 @@ class TusHandler:
             ("Tus-Extension", ",".join(extensions)),
             ("Tus-Checksum-Algorithm", ",".join(ALGORITHMS)),
         ]
-        limit = self._limit(request)
-        if limit is not None:
-            headers.append(("Tus-Max-Size", str(limit)))
+        headers.append(("Tus-Max-Size", str(self._limit(request))))
         return Response(status=204, headers=tuple(headers))
 
     def _framed(self, request: Request, response: Response) -> Response:

@@ -263,8 +263,11 @@ class Actions:
         incoming = Incoming(request, most=left, watch=watch)
         begin = info.offset
         try:
-            if checksum is not None or is_in_trailer(request):
-                with checked_body(request, incoming, checksum) as spool:
+            if checksum is not None:
+                expected = (checksum.algorithm, checksum.value)
+                info = self.uploads.write(info.id, begin, incoming, checksum=expected)
+            elif is_in_trailer(request):
+                with checked_body(request, incoming) as spool:
                     info = self.uploads.write(info.id, begin, spool)
             else:
                 info = self.uploads.write(info.id, begin, incoming)

@@ -2,20 +2,20 @@
 """A tus request's body as the store reads it: bounded, watched, and checked where it must be.
 
 What goes beyond the upload's length is noticed before the last piece is handed over, so that an
-upload which is sent too much is never completed by it. A body with a checksum is held in a
-temporary file until its sum is known: nothing of it is stored before.
+upload which is sent too much is never completed by it. A body whose checksum comes in a trailer is held in
+a temporary file until its sum is known: nothing of it is stored before.
 """
 
 from __future__ import annotations
 
 import time
 import tempfile
-from typing import Any, BinaryIO
+from typing import Any
 from contextlib import contextmanager
 from collections.abc import Callable, Iterator
 
 from .messages import Refuse, Request
-from .tus_headers import ALGORITHMS, CHECKSUM_MISMATCH, Checksum, is_same, summing, checksum_of
+from .tus_headers import ALGORITHMS, CHECKSUM_MISMATCH, is_same, summing, checksum_of
 
 #: A checked body waits in memory up to here, then in a temporary file.
 _SPOOL_BYTES = 1024 * 1024
@@ -113,16 +113,13 @@ def is_in_trailer(request: Request) -> bool:
 
 
 @contextmanager
-def checked_body(
-    request: Request, incoming: Incoming, checksum: Checksum | None
-) -> Iterator[BinaryIO]:
-    """Give the whole body, once its checksum was found right; ``checksum`` None is in the trailer.
+def checked_body(request: Request, incoming: Incoming) -> Iterator[Any]:
+    """Give the whole body as a file, once the checksum in its trailer was found right.
 
-    :raises Refuse: 460 if it is wrong or the body was cut; 400 if a trailer is malformed.
+    :raises Refuse: 460 if it is wrong or the body was cut; 400 if the trailer is malformed.
     """
-    sums = {
-        name: summing(name) for name in ([checksum.algorithm] if checksum else ALGORITHMS)
-    }
+    # Which algorithm it will be is in the trailer too.
+    sums = {name: summing(name) for name in ALGORITHMS}
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         while data := incoming.read(_PIECE_BYTES):
             spool.write(data)
@@ -130,11 +127,12 @@ def checked_body(
                 one.update(data)
         if incoming.refusal is not None:
             raise incoming.refusal
-        if checksum is None and not request.body.is_cut:
-            checksum = checksum_of(request.trailers().get("upload-checksum"))
-            if checksum is None:
-                raise Refuse(400, "the trailer Upload-Checksum was announced and did not come\n")
-        if checksum is None or not is_same(checksum, sums[checksum.algorithm].digest()):
+        if request.body.is_cut:
+            raise Refuse(CHECKSUM_MISMATCH, "the body was cut; nothing of it was stored\n")
+        checksum = checksum_of(request.trailers().get("upload-checksum"))
+        if checksum is None:
+            raise Refuse(400, "the trailer Upload-Checksum was announced and did not come\n")
+        if not is_same(checksum, sums[checksum.algorithm].digest()):
             raise Refuse(CHECKSUM_MISMATCH, "the checksum does not match; nothing was stored\n")
         spool.seek(0)
-        yield spool  # type: ignore[misc]
+        yield spool

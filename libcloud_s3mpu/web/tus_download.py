@@ -38,7 +38,7 @@ def download(uploads: Any, info: Any, request: Request) -> Response:
     headers.append(("Content-Length", str(end - begin)))
     body: Any = ()
     if end > begin:
-        body = uploads.read(info.id, begin, end - begin)
+        body = uploads.read(info.id, begin, end)
     return Response(status=206 if is_range and size else 200, headers=tuple(headers), body=body)
 
 
