@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Uploads whose time is over, and what processes that died left behind: found and removed.
+
+Nothing outside the two prefixes is looked at, and nothing that is being written is touched.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+from collections.abc import Iterator
+
+from .lease import Locker
+from .state import Kept, Store
+from .verbs import Listed, moment
+from .errors import UploadLockedError, UploadNotFoundError
+from .finish import remove
+from .record import name_of
+from ..protocol import wire
+from ..transfer.single import iterate_uploads
+from ..protocol.listing import PendingUpload
+from ..transfer.cleanup import abort_upload
+
+log = logging.getLogger("libcloud_s3mpu.resumable")
+
+#: Age in seconds below which something without a record is left alone: it may be about to get one.
+ORPHAN_SECONDS = 86_400.0
+_SIDES = (".info", ".part", ".lock")
+
+
+def iterate(store: Store) -> Iterator[Kept]:
+    """Yield every record below the metadata prefix; what is no record is passed over."""
+    for listed in store.objects.list(store.options.metadata_object_prefix):
+        name = _name(store, listed, ".info")
+        if name is None:
+            continue
+        kept = _found(store, name)
+        if kept is not None:
+            yield kept
+
+
+def _found(store: Store, name: str) -> Kept | None:
+    try:
+        kept = store.find(name)
+        if kept is not None and name_of(kept.record.id) == name:
+            return kept
+    except UploadNotFoundError as error:
+        log.info("%s.info is no record: %s", name, error)
+    return None
+
+
+def _name(store: Store, listed: Listed, end: str) -> str | None:
+    key = listed.key
+    if not key.endswith(end):
+        return None
+    return key[len(store.options.metadata_object_prefix) : -len(end)] or None
+
+
+def expire(store: Store, locker: Locker, *, older_than: float | None) -> int:
+    """Remove what is over; gives how many uploads that were."""
+    removed = 0
+    kept_names: set[str] = set()
+    used: set[str] = set()
+    sides: list[Listed] = []
+    for listed in store.objects.list(store.options.metadata_object_prefix):
+        name = _name(store, listed, ".info")
+        if name is None:
+            sides += [listed] if listed.key.endswith(_SIDES) else []
+            continue
+        kept = _found(store, name)
+        if kept is None:
+            continue
+        if _is_over(store, kept, listed, older_than) and _removed(store, locker, kept):
+            removed += 1
+        else:
+            kept_names.add(name)
+            used.add(kept.record.upload_id)
+    age = ORPHAN_SECONDS if older_than is None else older_than
+    for listed in sides:
+        name = _name(store, listed, listed.key[listed.key.rindex(".") :])
+        if name not in kept_names and _is_older(store, listed.modified, age):
+            store.objects.delete(listed.key)
+    return removed + _abort_orphans(store, used, age)
+
+
+def _is_over(store: Store, kept: Kept, listed: Listed, older_than: float | None) -> bool:
+    record, now = kept.record, store.clock()
+    if record.state == "deleted":
+        return True  # Its removal was interrupted.
+    if record.state == "finished" and not record.partial:
+        return False
+    if record.expires is not None and record.expires <= now:
+        return True
+    if older_than is None or record.state == "finished":
+        return False
+    if record.created is not None:
+        return record.created <= now - older_than
+    return _is_older(store, listed.modified, older_than)
+
+
+def _removed(store: Store, locker: Locker, kept: Kept) -> bool:
+    """Remove an upload unless somebody is at it, or it was finished meanwhile."""
+    try:
+        lock = locker.acquire(kept.record.name)
+    except UploadLockedError:
+        return False
+    try:
+        now = store.find(kept.record.name)
+        if now is None or now.info_etag != kept.info_etag:
+            return False
+        if not now.record.is_ours:
+            try:
+                seen = store.seen(now)
+            except UploadNotFoundError:
+                seen = now
+            if seen.record.state == "finished":
+                return False
+        remove(store, now)
+        return True
+    finally:
+        lock.release()
+
+
+def _abort_orphans(store: Store, used: set[str], age: float) -> int:
+    """Abort uploads below the object prefix that no record names; without a prefix none at all.
+
+    A process that died between initiating and keeping its record leaves one.
+    """
+    prefix, objects = store.options.object_prefix, store.objects
+    if not prefix:
+        return 0
+    aborted = 0
+    pending = iterate_uploads(
+        objects.sender, objects.bucket, prefix=prefix, delimiter=None, policy=objects.policy
+    )
+    for found in list(pending):
+        if found.upload_id in used or not _is_older(store, found.initiated, age):
+            continue
+        if _has_record(store, found):
+            continue
+        abort_upload(
+            sender=objects.sender,
+            target=wire.Target(bucket=objects.bucket, key=found.key, headers={}),
+            upload_id=found.upload_id,
+            policy=objects.policy,
+            verifies=False,
+        )
+        aborted += 1
+    return aborted
+
+
+def _has_record(store: Store, found: PendingUpload) -> bool:
+    """Tell whether a record was written since the listing."""
+    name = found.key[len(store.options.object_prefix) :]
+    kept = _found(store, name) if name else None
+    return kept is not None and kept.record.upload_id == found.upload_id
+
+
+def _is_older(store: Store, text: str | None, age: float) -> bool:
+    when = moment(text)
+    if when is None:
+        return False
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=timezone.utc)
+    return datetime.fromtimestamp(store.clock(), timezone.utc).timestamp() - when.timestamp() >= age

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of an upload: completed into its object, or removed with all that is beside it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from .lease import Lock
+from .state import Kept, Store
+from .write import Write
+from .errors import FencedError
+from .source import Source
+from ..protocol.errors import S3MultipartError, UploadMissingError
+from ..transfer.single import upload_part
+from ..protocol.session import State, UploadedPart, UploadSession
+from ..transfer.cleanup import abort_upload
+from ..transfer.complete import complete_upload
+
+log = logging.getLogger("libcloud_s3mpu.resumable")
+
+
+def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
+    """Make the object of an upload all of whose bytes are there; give it as finished.
+
+    Whatever happens, a later call can go on: nothing is called finished before the object is there.
+
+    :raises UploadDamagedError: if S3 lists other parts than were acknowledged.
+    :raises CompletionUnknownError: if nobody can tell whether it took effect.
+    """
+    if kept.record.tail_size:
+        # The length was declared after its last bytes had come: the tail is the last part.
+        kept = Write(store, kept, lock, Source(b"", limit=0, lock=lock)).run()
+    record = kept.record
+    objects, target = store.objects, store.target(record)
+    try:
+        parts = store.counted_parts(record)
+        if not parts:
+            parts = [_empty_part(store, kept)]
+        lock.check()
+        session = UploadSession(
+            container=objects.bucket,
+            object_name=record.key,
+            upload_id=record.upload_id,
+            state=State.OPEN,
+        )
+        stored = complete_upload(
+            session=session,
+            sender=objects.sender,
+            target=target,
+            parts=parts,
+            size=record.offset,
+            check=store.check,
+            policy=objects.policy,
+        )
+    except UploadMissingError as error:
+        # Another process completed it meanwhile, or an earlier answer was lost; or it is gone.
+        return store.settled(kept, error)
+    had_tail = record.part_bytes != sum(part.size for part in parts) or record.tail is not None
+    etag = stored.etag
+    if etag is None:  # Ceph 16 names none.
+        head = objects.head(record.key)
+        etag = head.etag if head is not None else None
+    finished = replace(record, state="finished", etag=etag, tail=None)
+    kept = store.noted(replace(kept, record=finished))
+    forget_tail(store, record.name, is_sure=had_tail)
+    return kept
+
+
+def _empty_part(store: Store, kept: Kept) -> UploadedPart:
+    return upload_part(
+        store.objects.sender,
+        store.target(kept.record),
+        upload_id=kept.record.upload_id,
+        part_number=1,
+        data=b"",
+        check=store.check,
+        policy=store.objects.policy,
+    )
+
+
+def forget_tail(store: Store, name: str, *, is_sure: bool = True) -> None:
+    """Remove the object of a tail whose bytes are in the finished object."""
+    try:
+        store.objects.delete(store.side_key(name, "part"))
+    except S3MultipartError as error:
+        log.info("the tail of finished upload %s was left over: %s", name, error)
+
+
+def remove(store: Store, kept: Kept) -> None:
+    """Remove an upload, finished or not: first marked as deleted, so that a writer stops.
+
+    :raises S3MultipartError: if something could not be removed; calling again goes on.
+    """
+    record = kept.record
+    if record.state != "deleted":
+        for _ in range(5):
+            try:
+                marked = replace(kept.record, state="deleted")
+                kept = store.commit(kept, marked, None)
+                break
+            except FencedError:  # A writer was faster: its commit is what is marked then.
+                found = store.find(record.name)
+                if found is None:
+                    return
+                kept = found
+    objects = store.objects
+    abort_upload(
+        sender=objects.sender,
+        target=store.target(record),
+        upload_id=record.upload_id,
+        policy=objects.policy,
+        verifies=True,
+    )
+    objects.delete(record.key)
+    for kind in ("part", "lock", "info"):
+        objects.delete(store.side_key(record.name, kind))

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leases in S3 itself: one small object for each upload that is being written, put on conditions.
+
+``If-None-Match: *`` takes a free one, ``If-Match`` renews or takes over; how old a lease is, is told
+by the service's own clock (``Date`` against ``Last-Modified``), so clocks of machines do not matter.
+A store that has no conditional writes, or takes them and ignores them, is found out first: a lock
+that does not lock must not be believed.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+import logging
+from typing import Any
+from dataclasses import replace
+from collections.abc import Callable
+
+from libcloud.storage.base import Container
+
+from .lease import Lock, Lease, Locker, fenced
+from .errors import UploadLockedError
+from .objects import Objects, is_unsupported
+from ..protocol.errors import (
+    S3MultipartError,
+    ObjectMissingError,
+    PreconditionFailedError,
+    ConditionalConflictError,
+)
+
+log = logging.getLogger("libcloud_s3mpu.locks")
+
+#: Longer than the other lockers': each renewal is a request.
+TTL_SECONDS = 15.0
+TIMEOUT_SECONDS = 30.0
+#: What a condition that does not hold is answered with; "missing" where it was an ETag's.
+_OTHERS = (PreconditionFailedError, ObjectMissingError, ConditionalConflictError)
+#: An ETag that no object has.
+_NO_ETAG = "00000000000000000000000000000000"
+
+
+class S3Locker:
+    """Locks among all processes that share a bucket. No server beside S3 is needed.
+
+    Each write costs two requests more, and one every few seconds while it lasts.
+
+    :param prefix: where the lock objects are: the metadata prefix of the uploads.
+    :param fallback: used, with a warning in the log, where the store has no conditional writes;
+        without one that is an error.
+    :raises NotImplementedError: at the first lock, if there is no fallback either.
+    """
+
+    def __init__(
+        self,
+        driver: Any,
+        container: Container,
+        *,
+        prefix: str = "uploads/",
+        fallback: Locker | None = None,
+        ttl_seconds: float = TTL_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        poll_seconds: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._objects = Objects(driver._transport, container.name, policy=driver.ex_options.retry)
+        self._prefix = prefix
+        self._fallback = fallback
+        self._is_sound: bool | None = None
+        self.ttl_seconds = ttl_seconds
+        self.timeout_seconds = timeout_seconds
+        self._poll_seconds = poll_seconds
+        self._clock = clock
+        self._sleep = sleep
+
+    def acquire(self, name: str) -> Lock:
+        """
+        @inherits: :class:`Locker.acquire`
+        """
+        if self._is_sound is None:
+            self._is_sound = self._probe()
+            if not self._is_sound:
+                self._warn()
+        if self._is_sound:
+            return self._taken(name)
+        if self._fallback is None:
+            raise NotImplementedError(
+                f"bucket {self._objects.bucket} has no conditional writes: S3Locker cannot lock "
+                "there; use FileLocker or RedisLocker"
+            )
+        return self._fallback.acquire(name)
+
+    def _taken(self, name: str) -> Lock:
+        key = f"{self._prefix}{name}.lock"
+        owner = uuid.uuid4().hex
+        deadline = self._clock() + self.timeout_seconds
+        found: Lease | None = None
+        etag: str | None = None
+        left = 0.0
+        while True:
+            began = self._clock()
+            try:
+                if found is None or left <= 0:
+                    return self._put(name, key, owner, found, etag, began)
+                if not found.wanted:
+                    # The object is new with this, so what is left of the lease is all it has.
+                    marked = replace(found, wanted=True, expires=left)
+                    body = marked.to_json()
+                    self._objects.put_if(key, body, etag=etag, must_be_conditional=True)
+            except _OTHERS:
+                pass  # Somebody was faster: look again.
+            else:
+                if self._clock() >= deadline:
+                    raise UploadLockedError(
+                        f"upload {name} is being written, and its writer did not let go within "
+                        f"{self.timeout_seconds:g} s",
+                        id=name,
+                    )
+                self._sleep(self._poll_seconds)
+            found, etag, left = read_lease(self._objects, key)
+
+    def _put(
+        self,
+        name: str,
+        key: str,
+        owner: str,
+        found: Lease | None,
+        etag: str | None,
+        began: float,
+    ) -> Lock:
+        # Microseconds keep the token rising where a released lease is forgotten.
+        token = max(found.token + 1 if found is not None else 0, int(time.time() * 1e6))
+        lease = Lease(owner=owner, token=token, expires=self.ttl_seconds)
+        put = self._objects.put_if(key, lease.to_json(), etag=etag, must_be_conditional=True)
+        return _HeldObject(
+            self._objects,
+            key,
+            lease,
+            put,
+            name=name,
+            ttl_seconds=self.ttl_seconds,
+            clock=self._clock,
+            renewed_at=began,
+        )
+
+    def _warn(self) -> None:
+        if self._fallback is not None:
+            log.warning(
+                "bucket %s has no conditional writes: uploads are locked by %r instead, which must "
+                "reach every process that writes there",
+                self._objects.bucket,
+                self._fallback,
+            )
+
+    def _probe(self) -> bool:
+        """Tell whether the store refuses what it must refuse. Four requests, once."""
+        key = f"{self._prefix}.s3mpu-probe.lock"
+        try:
+            try:
+                self._objects.put_if(key, b"1", etag=None, must_be_conditional=True)
+                refused = False
+            except PreconditionFailedError:
+                refused = True  # Left over from another probe: it works.
+            return all(
+                (
+                    refused or self._refuses(key, None),
+                    self._refuses(key, _NO_ETAG),
+                )
+            )
+        except S3MultipartError as error:
+            if not is_unsupported(error):
+                raise
+            return False
+        finally:
+            try:
+                self._objects.delete(key)
+            except S3MultipartError as error:
+                log.info("%s was left over: %s", key, error)
+
+    def _refuses(self, key: str, etag: str | None) -> bool:
+        try:
+            body = uuid.uuid4().hex.encode("ascii")
+            self._objects.put_if(key, body, etag=etag, must_be_conditional=True)
+        except _OTHERS:
+            # Missing: another process's probe has just removed it, which is no less a refusal.
+            return True
+        return False
+
+    def __repr__(self) -> str:
+        return f"S3Locker({self._objects.bucket}/{self._prefix})"
+
+
+class _HeldObject:
+    """A lease object that this process put (:class:`.lease.Lock`)."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        key: str,
+        lease: Lease,
+        etag: str | None,
+        *,
+        name: str,
+        ttl_seconds: float,
+        clock: Callable[[], float],
+        renewed_at: float,
+    ) -> None:
+        self._objects = objects
+        self._key = key
+        self._lease = lease
+        self._etag = etag
+        self._name = name
+        self._ttl = ttl_seconds
+        self._clock = clock
+        self._renewed_at = renewed_at
+        self._is_over = False
+
+    @property
+    def token(self) -> int:
+        return self._lease.token
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._lease.wanted
+
+    def check(self, *, now: bool = False) -> None:
+        """
+        @inherits: :class:`.lease.Lock.check`
+        """
+        if self._is_over:
+            raise fenced(self._name)
+        began = self._clock()
+        if not now and began - self._renewed_at < self._ttl / 3:
+            return
+        while True:
+            renewed = replace(self._lease, expires=self._ttl)
+            try:
+                self._etag = self._objects.put_if(
+                    self._key, renewed.to_json(), etag=self._etag, must_be_conditional=True
+                )
+                break
+            except _OTHERS:
+                # Whoever wants it has marked it, or it was taken over.
+                found, self._etag, _ = read_lease(self._objects, self._key)
+                if found is None or found.owner != self._lease.owner:
+                    self._is_over = True
+                    raise fenced(self._name) from None
+                self._lease = found
+        self._lease = renewed
+        self._renewed_at = began
+
+    def release(self) -> None:
+        """
+        @inherits: :class:`.lease.Lock.release`
+        """
+        if self._is_over:
+            return
+        try:
+            if self._clock() - self._renewed_at > self._ttl / 2:
+                self.check(now=True)  # It may have run out: what is deleted must be our own.
+            self._is_over = True
+            self._objects.delete(self._key)
+        except Exception as error:
+            # It runs out by itself; what was written under it counts all the same.
+            log.warning("the lock of upload %s could not be released: %s", self._name, error)
+        self._is_over = True
+
+
+def read_lease(objects: Objects, key: str) -> tuple[Lease | None, str | None, float]:
+    """Give the lease that is there, its object's ETag, and the seconds until it runs out."""
+    got = objects.get(key)
+    if got is None:
+        return None, None, 0.0
+    lease = Lease.from_json(got.body)
+    left = lease.expires - (got.age_seconds or 0.0) if lease is not None else 0.0
+    return lease, got.etag, left

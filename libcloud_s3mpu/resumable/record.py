@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of an upload: the ``.info`` object, in tusd's own JSON with one field of ours.
+
+tusd's fields (``handler.FileInfo``: ID, Size, SizeIsDeferred, Offset, MetaData, IsPartial, IsFinal,
+PartialUploads, Storage) are read and written as tusd does; it ignores ``S3MPU``, in which is what
+makes an offset true: how many parts count, a digest of them, and which tail. An upload that tusd
+began has no such field until we write to it.
+
+Nothing is sent here. Who reads and writes records is :mod:`.state`.
+"""
+
+from __future__ import annotations
+
+import re
+import json
+import base64
+import hashlib
+from typing import Any, Literal
+from datetime import datetime, timezone
+from dataclasses import field, dataclass
+from collections.abc import Mapping
+
+from .info import UploadInfo
+from .errors import UploadNotFoundError
+from ..protocol.session import UploadedPart
+
+#: Version of our own field.
+VERSION = 1
+FIELD = "S3MPU"
+
+State = Literal["open", "finished", "deleted"]
+
+#: An upload id that can stand in an id, and in a URL, as it is.
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+\Z")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """Bytes too few for a part, in an object beside the upload.
+
+    :param offset: where they belong; a tail that is not at the end of the parts does not count.
+    :param etag: of the object that holds them; None if the service names none.
+    """
+
+    offset: int
+    size: int
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One upload as it is kept.
+
+    :param name: what its side objects are called by (tusd's object id).
+    :param parts: how many parts count, from number 1 on; ``part_bytes`` is their sum and ``digest``
+        their chained digest (:func:`chained`).
+    :param expires: seconds since 1970, as ``created``.
+    :param token: the fencing token of who wrote it, and ``nonce`` its own mark.
+    :param is_ours: False for one that tusd wrote; then nothing but tusd's own fields is known.
+    """
+
+    id: str
+    name: str
+    key: str
+    upload_id: str
+    length: int | None
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+    partial: bool = False
+    final: bool = False
+    parts_of: tuple[str, ...] = ()
+    state: State = "open"
+    parts: int = 0
+    part_bytes: int = 0
+    digest: str = ""
+    tail: Tail | None = None
+    expires: float | None = None
+    created: float | None = None
+    token: int = 0
+    nonce: str = ""
+    etag: str | None = None
+    is_ours: bool = True
+
+    @property
+    def offset(self) -> int:
+        """Bytes that are stored for good."""
+        if self.state == "finished":
+            return self.length or 0
+        return self.part_bytes + (self.tail_size if self.tail is not None else 0)
+
+    @property
+    def tail_size(self) -> int:
+        """Bytes of the tail that count: none if its bytes are in a part by now."""
+        return self.tail.size if self.tail and self.tail.offset == self.part_bytes else 0
+
+    def info(self) -> UploadInfo:
+        """Give what a caller sees."""
+        return UploadInfo(
+            id=self.id,
+            key=self.key,
+            offset=self.offset,
+            length=self.length,
+            metadata=dict(self.metadata),
+            complete=self.state == "finished",
+            partial=self.partial,
+            final=self.final,
+            parts_of=self.parts_of,
+            expires=_moment(self.expires) if self.state != "finished" else None,
+            created=_moment(self.created),
+            etag=self.etag,
+        )
+
+    def to_json(self, bucket: str) -> bytes:
+        """Give the bytes of the ``.info`` object."""
+        tail = self.tail
+        own = {
+            "Version": VERSION,
+            "UploadId": self.upload_id,
+            "State": self.state,
+            "Parts": self.parts,
+            "PartBytes": self.part_bytes,
+            "Digest": self.digest,
+            "Tail": {"Offset": tail.offset, "Size": tail.size, "ETag": tail.etag} if tail else None,
+            "Metadata": {
+                name: base64.b64encode(value).decode("ascii")
+                for name, value in self.metadata.items()
+            },
+            "Expires": self.expires,
+            "Created": self.created,
+            "Token": self.token,
+            "Nonce": self.nonce,
+            "ETag": self.etag,
+        }
+        fields = {
+            "ID": self.id,
+            "Size": self.length or 0,
+            "SizeIsDeferred": self.length is None,
+            "Offset": self.offset,
+            "MetaData": {n: v.decode("utf-8", "replace") for n, v in self.metadata.items()},
+            "IsPartial": self.partial,
+            "IsFinal": self.final,
+            "PartialUploads": list(self.parts_of) or None,
+            "Storage": {"Type": "s3store", "Bucket": bucket, "Key": self.key},
+            FIELD: own,
+        }
+        return json.dumps(fields, ensure_ascii=False).encode("utf-8")
+
+
+def read_record(body: bytes, *, name: str, default_key: str) -> Record:
+    """Read an ``.info`` object, ours or tusd's.
+
+    :param default_key: the object's key where ``Storage`` does not name it (tusd before 1.0).
+    :raises UploadNotFoundError: if it is none.
+    """
+    try:
+        fields = json.loads(body)
+        own = fields.get(FIELD) or {}
+        id = str(fields["ID"])
+        upload_id = str(own.get("UploadId") or id.rpartition("+")[2])
+        storage = fields.get("Storage") or {}
+        return Record(
+            id=id,
+            name=name,
+            key=str(storage.get("Key") or default_key),
+            upload_id=upload_id,
+            length=None if fields.get("SizeIsDeferred") else int(fields["Size"]),
+            metadata=_metadata(own, fields),
+            partial=bool(fields.get("IsPartial")),
+            final=bool(fields.get("IsFinal")),
+            parts_of=tuple(str(each) for each in fields.get("PartialUploads") or ()),
+            is_ours=bool(own),
+            **_own(own),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UploadNotFoundError(f"the record of upload {name} cannot be read: {error}") from error
+
+
+def _own(own: Mapping[str, Any]) -> dict[str, Any]:
+    if not own:
+        return {}
+    if int(own["Version"]) > VERSION:
+        raise ValueError(f"it is of version {own['Version']}, newer than {VERSION}")
+    if own["State"] not in ("open", "finished", "deleted"):
+        raise ValueError(f"it has no such state: {own['State']!r}")
+    tail = own.get("Tail")
+    return {
+        "state": own["State"],
+        "parts": int(own["Parts"]),
+        "part_bytes": int(own["PartBytes"]),
+        "digest": str(own["Digest"]),
+        "tail": Tail(offset=int(tail["Offset"]), size=int(tail["Size"]), etag=tail["ETag"])
+        if tail
+        else None,
+        "expires": own.get("Expires"),
+        "created": own.get("Created"),
+        "token": int(own.get("Token") or 0),
+        "nonce": str(own.get("Nonce") or ""),
+        "etag": own.get("ETag"),
+    }
+
+
+def _metadata(own: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, bytes]:
+    exact = own.get("Metadata")
+    if exact is not None:
+        return {str(n): base64.b64decode(v, validate=True) for n, v in exact.items()}
+    plain = fields.get("MetaData") or {}
+    return {str(n): str(v).encode("utf-8", "surrogatepass") for n, v in plain.items()}
+
+
+def chained(digest: str, part: UploadedPart) -> str:
+    """Carry the digest of the parts that count on by one: any other list has another digest."""
+    text = f"{digest}\n{part.part_number}:{part.size}:{part.etag}"
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def id_of(name: str, upload_id: str) -> str:
+    """Give an upload's id: tusd's ``name+upload id``, where the upload id can stand in a URL.
+
+    One that cannot (it holds ``+`` or ``/``) is replaced by its digest; the record has it.
+    """
+    if _PLAIN.match(upload_id):
+        return f"{name}+{upload_id}"
+    return f"{name}+{hashlib.sha256(upload_id.encode('utf-8')).hexdigest()[:32]}"
+
+
+def name_of(id: str) -> str:
+    """Give the name that an id's side objects are called by; tusd splits at the last plus, too.
+
+    :raises UploadNotFoundError: if it is no id at all.
+    """
+    name, plus, rest = id.rpartition("+") if isinstance(id, str) else ("", "", "")
+    segments = name.split("/")
+    if not (name and plus and rest) or _CONTROL.search(id) or {".", "..", ""} & set(segments):
+        shown = id if isinstance(id, str) and len(id) <= 200 else "..."
+        raise UploadNotFoundError(f"there is no upload {shown!r}")
+    return name
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)

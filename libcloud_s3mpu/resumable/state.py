@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of an upload: read from S3, held against what S3 lists, and committed back.
+
+``.info`` is the one commit point: it is replaced on the condition that it is still the one that was
+read, so of two writers at most one is acknowledged, whatever became of their locks. What is not
+committed does not count: parts behind those that the record counts are overwritten by the next
+write, and a tail that the record does not name is no tail.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+import logging
+from typing import Any
+from dataclasses import replace, dataclass
+from collections.abc import Callable
+
+from .lease import Lock
+from .sizes import Sizes
+from .errors import (
+    FencedError,
+    UploadGoneError,
+    UploadDamagedError,
+    UploadExpiredError,
+    UploadNotFoundError,
+)
+from .record import Tail, Record, chained, name_of, read_record
+from .headers import MARK
+from .objects import Objects
+from .options import StoreOptions
+from ..protocol import wire
+from ..protocol.errors import ObjectMissingError, UploadMissingError, PreconditionFailedError
+from ..transfer.single import iterate_parts
+from ..protocol.session import UploadedPart
+from ..protocol.integrity import BodyCheck
+
+log = logging.getLogger("libcloud_s3mpu.resumable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A record as it was read, and the ETag of the object that holds it."""
+
+    record: Record
+    info_etag: str | None
+
+
+class Store:
+    """Where the uploads of one container are. Any thread.
+
+    :param check: what the parts are checked by.
+    :param clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        options: StoreOptions,
+        *,
+        check: BodyCheck,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.objects = objects
+        self.options = options
+        self.check = check
+        self.clock = clock
+        self.sizes = Sizes(
+            minimum=options.min_part_size,
+            preferred=options.preferred_part_size,
+            maximum=options.max_part_size,
+            max_parts=options.max_multipart_parts,
+            max_object_size=options.max_object_size,
+            equal=options.equal_parts,
+        )
+
+    def side_key(self, name: str, kind: str) -> str:
+        """Give the key of a side object: ``.info``, ``.part`` or ``.lock``."""
+        return f"{self.options.metadata_object_prefix}{name}.{kind}"
+
+    def target(self, record: Record) -> wire.Target:
+        """Give the place of the object that an upload becomes."""
+        return wire.Target(bucket=self.objects.bucket, key=record.key, headers={})
+
+    def tag_headers(self, *, completed: bool) -> dict[str, str]:
+        """Give the tag by which a lifecycle rule tells side objects (tus-node-server's name)."""
+        if not self.options.use_tags:
+            return {}
+        return {"x-amz-tagging": f"Tus-Completed={'true' if completed else 'false'}"}
+
+    def expiry(self) -> float | None:
+        """Give when an upload that was just touched runs out."""
+        seconds = self.options.expires_seconds
+        return None if seconds is None else self.clock() + seconds
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Kept | None:
+        """Give what is kept under a name; None if there is nothing, or no record."""
+        got = self.objects.get(self.side_key(name, "info"))
+        if got is None:
+            return None
+        record = read_record(got.body, name=name, default_key=f"{self.options.object_prefix}{name}")
+        return Kept(record=record, info_etag=got.etag)
+
+    def read(self, id: str) -> Kept:
+        """Give an upload's record as it is kept. One request.
+
+        :raises UploadNotFoundError: if there is none, or it is over.
+        """
+        kept = self.find(name_of(id))
+        if kept is None or kept.record.id != id:
+            raise UploadNotFoundError(f"there is no upload {id!r}", id=id)
+        record = kept.record
+        if record.state == "deleted":
+            raise UploadGoneError(f"upload {id} was terminated", id=id)
+        is_late = record.expires is not None and record.expires <= self.clock()
+        if is_late and record.state != "finished":
+            raise UploadExpiredError(f"upload {id} was not finished in its time", id=id)
+        return kept
+
+    def seen(self, kept: Kept) -> Kept:
+        """Hold a record against what S3 has of the upload. One request, for one that tusd wrote
+        more.
+
+        :raises UploadGoneError: if the upload was aborted behind our back.
+        :raises UploadDamagedError: if S3 does not list a part that counts.
+        """
+        record = kept.record
+        if record.state == "finished":
+            return kept
+        try:
+            if not record.is_ours:
+                return replace(kept, record=self._adopted(record))
+            page = self.objects.part_page(
+                self.target(record), record.upload_id, after=max(0, record.parts - 1), count=1
+            )
+        except UploadMissingError as error:
+            return self.settled(kept, error)
+        if record.parts and record.parts not in (part.part_number for part in page):
+            raise self.damaged(record, f"part {record.parts} is not listed")
+        return kept
+
+    def _adopted(self, record: Record) -> Record:
+        """Give the state of an upload that tusd began: parts up to the first gap, and ``.part``."""
+        parts, highest = self._prefix(record)
+        tail = None
+        if len(parts) == highest:  # Behind a gap nobody knows where the tail belongs.
+            head = self.objects.head(self.side_key(record.name, "part"))
+            size = sum(part.size for part in parts)
+            if head is not None and head.size:
+                tail = Tail(offset=size, size=head.size, etag=head.etag)
+        digest = ""
+        for part in parts:
+            digest = chained(digest, part)
+        return replace(
+            record,
+            parts=len(parts),
+            part_bytes=sum(part.size for part in parts),
+            digest=digest,
+            tail=tail,
+        )
+
+    def _prefix(self, record: Record) -> tuple[list[UploadedPart], int]:
+        listed = {part.part_number: part for part in self._listed(record)}
+        parts: list[UploadedPart] = []
+        while len(parts) + 1 in listed:
+            parts.append(listed[len(parts) + 1])
+        return parts, max(listed, default=0)
+
+    def _listed(self, record: Record) -> Any:
+        objects = self.objects
+        return iterate_parts(
+            objects.sender, self.target(record), record.upload_id, policy=objects.policy
+        )
+
+    def counted_parts(self, record: Record) -> list[UploadedPart]:
+        """List the parts that count, and make sure that they are those that were acknowledged.
+
+        :raises UploadDamagedError: if they are not, or make other than ``length`` bytes.
+        """
+        parts = [part for part in self._prefix(record)[0] if part.part_number <= record.parts]
+        digest = ""
+        for part in parts:
+            digest = chained(digest, part)
+        if len(parts) < record.parts or digest != record.digest:
+            raise self.damaged(record, f"{len(parts)} of {record.parts} parts are as they were")
+        return parts
+
+    def damaged(self, record: Record, problem: str) -> UploadDamagedError:
+        return UploadDamagedError(
+            f"upload {record.id}: S3 lists other parts than were acknowledged ({problem})",
+            id=record.id,
+            container=self.objects.bucket,
+            object_name=record.key,
+            upload_id=record.upload_id,
+        )
+
+    # -- an upload that is not there any more ----------------------------------------------------
+
+    def settled(self, kept: Kept, error: UploadMissingError) -> Kept:
+        """Decide what a missing multipart upload means: finished if its object is there, else gone.
+
+        :raises UploadGoneError: if nothing proves that it was completed.
+        """
+        record = kept.record
+        head = self.objects.head(record.key)
+        if head is not None and self._is_proof(record, head.headers, head.size, head.etag):
+            finished = replace(record, state="finished", length=head.size, etag=head.etag)
+            finished = replace(finished, tail=None)
+            return self.noted(replace(kept, record=finished))
+        raise UploadGoneError(
+            f"upload {record.id} is not on the service any more, and no object proves that it was "
+            "finished: its parts were aborted",
+            id=record.id,
+            container=self.objects.bucket,
+            object_name=record.key,
+            upload_id=record.upload_id,
+        ) from error
+
+    def _is_proof(self, record: Record, headers: Any, size: int, etag: str | None) -> bool:
+        if record.length is None or size != record.length:
+            return False
+        mark = headers.get(MARK)
+        if mark is not None or (record.is_ours and record.digest):
+            return bool(mark == record.name)
+        # tusd marks nothing: an object of that size, made of parts, is as much as there is.
+        return "-" in (etag or "")
+
+    def noted(self, kept: Kept) -> Kept:
+        """Commit what was found out; that it could not be noted changes nothing of it."""
+        try:
+            return self.commit(kept, kept.record, None)
+        except Exception as error:
+            log.info("the record of upload %s was not renewed: %s", kept.record.id, error)
+            return kept
+
+    # -- committing ------------------------------------------------------------------------------
+
+    def commit(self, kept: Kept, record: Record, lock: Lock | None) -> Kept:
+        """Replace the record that was read by ``record``.
+
+        :raises FencedError: if it is not the one that was read any more; nothing was acknowledged.
+        """
+        lasts = record.state == "finished" and not record.partial
+        record = replace(
+            record,
+            is_ours=True,
+            nonce=uuid.uuid4().hex,
+            token=lock.token if lock is not None else record.token,
+            expires=None if lasts else self.expiry(),
+        )
+        if lock is not None:
+            lock.check(now=True)
+        try:
+            etag = self.objects.put_if(
+                self.side_key(record.name, "info"),
+                record.to_json(self.objects.bucket),
+                etag=kept.info_etag,
+                headers={
+                    "content-type": "application/json",
+                    **self.tag_headers(completed=record.state == "finished"),
+                },
+            )
+        except (PreconditionFailedError, ObjectMissingError) as error:
+            raise FencedError(
+                f"upload {record.id} was changed by another writer; what was not acknowledged "
+                "before does not count",
+                id=record.id,
+            ) from error
+        if etag is None:  # A service that names no ETag: it must be asked for.
+            found = self.objects.head(self.side_key(record.name, "info"))
+            etag = found.etag if found is not None else None
+        return Kept(record=record, info_etag=etag)

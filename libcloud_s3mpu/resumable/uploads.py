@@ -1,0 +1,468 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The door of this room: create, write, finish, read, join, terminate, list, expire.
+
+Read :meth:`ResumableUploads.write` first; then :mod:`.write` (how bytes become parts),
+:mod:`.state` (what counts, and how it is committed), :mod:`.finish` and :mod:`.concat`. Locks are
+in :mod:`.lease`. Nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+import time
+import secrets
+from typing import Any
+from contextlib import suppress, contextmanager
+from dataclasses import replace
+from collections.abc import Mapping, Callable, Iterator, Sequence
+
+from libcloud.storage.base import Object, Container
+
+from . import concat as joining
+from . import expire as expiring
+from .info import UploadInfo
+from .lease import Lock, Locker
+from .locks import MemoryLocker
+from .state import Kept, Store
+from .write import Write
+from .create import begin
+from .errors import (
+    UploadGoneError,
+    UploadFinalError,
+    UploadLockedError,
+    InvalidLengthError,
+    OffsetMismatchError,
+    UploadNotFoundError,
+    UploadTooLargeError,
+    UploadUnfinishedError,
+)
+from .finish import remove, complete
+from .record import name_of
+from .source import Source, Checksum, Expected, verified, algorithms
+from .objects import Objects
+from .options import MAX_OBJECT_SIZE, StoreOptions, limited, with_slash
+from .reading import read_range
+from .locks_s3 import S3Locker
+from ..arguments import naming
+from ..protocol.limits import MIB
+from ..protocol.endpoint import check_bucket
+from ..protocol.integrity import BodyCheck, body_check
+
+
+class ResumableUploads:
+    """Uploads that arrive in pieces, at any time, in any process; their state is in S3 alone.
+
+    Any number of threads and processes may use one bucket, each with its own object or the same.
+
+    :param driver: an :class:`~libcloud_s3mpu.AmazonS3MultipartDriver`.
+    :param prefix: begins the name of every object, side objects too; a slash is added.
+    :param part: bytes of a part (tusd: PreferredPartSize). A write has at most ``workers`` of them
+        in memory, and no more than two large ones.
+    :param min_part: the smallest part (tusd: MinPartSize); what is less waits as the tail.
+    :param expires: seconds after which an upload that was not touched may be removed.
+    :param locker: keeps writers of one upload apart: :class:`.S3Locker` if None (each write then
+        costs two more requests; :class:`.MemoryLocker` costs none but is for one process).
+    :param workers: parts in flight of one write (tusd: ConcurrentPartUploads).
+    :param equal_parts: all parts but the last of one size (Cloudflare R2); None: as the driver's
+        service wants it.
+    :param object_prefix: for the objects alone, instead of ``prefix``.
+    :param metadata_object_prefix: for the side objects alone, instead of ``prefix``.
+    :param max_part_size: largest part; ``max_multipart_parts`` how many; ``max_object_size`` how
+        large an upload may be (5 TiB, or the service's own). Narrower than the service's limits.
+    :param max_buffered_parts: bound on the parts that wait in memory, as ``workers`` is.
+    :param temporary_directory: parts wait there in unnamed files instead of in memory.
+    :param disable_content_hashes: parts are neither signed nor checked; only over TLS.
+    :param use_tags: tag side objects ``Tus-Completed=false`` or ``true``, for lifecycle rules.
+    """
+
+    def __init__(
+        self,
+        driver: Any,
+        container: Container,
+        prefix: str = "uploads/",
+        *,
+        min_part: int | None = None,
+        part: int = 8 * MIB,
+        expires: float | None = None,
+        locker: Locker | None = None,
+        workers: int = 4,
+        equal_parts: bool | None = None,
+        object_prefix: str | None = None,
+        metadata_object_prefix: str | None = None,
+        max_part_size: int | None = None,
+        max_multipart_parts: int | None = None,
+        max_object_size: int | None = None,
+        max_buffered_parts: int = 20,
+        temporary_directory: str | None = None,
+        disable_content_hashes: bool = False,
+        use_tags: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_bucket(container.name)
+        limits = driver.ex_limits
+        objects_at = with_slash(prefix if object_prefix is None else object_prefix)
+        side_at = metadata_object_prefix
+        self.driver = driver
+        self.container = container
+        self.options = StoreOptions(
+            object_prefix=objects_at,
+            metadata_object_prefix=objects_at if side_at is None else with_slash(side_at),
+            min_part_size=limited(limits, min_part, name="min_part_size"),
+            preferred_part_size=part,
+            max_part_size=limited(limits, max_part_size, name="max_part_size"),
+            max_multipart_parts=limited(limits, max_multipart_parts, name="max_parts"),
+            max_object_size=min(limits.max_object_size, MAX_OBJECT_SIZE)
+            if max_object_size is None
+            else limited(limits, max_object_size, name="max_object_size"),
+            workers=workers,
+            max_buffered_parts=max_buffered_parts,
+            equal_parts=limits.uniform_parts if equal_parts is None else equal_parts,
+            temporary_directory=temporary_directory,
+            disable_content_hashes=disable_content_hashes,
+            use_tags=use_tags,
+            expires_seconds=expires,
+        )
+        objects = Objects(driver._transport, container.name, policy=driver.ex_options.retry)
+        self._store = Store(
+            objects,
+            self.options,
+            check=_check(driver, disable_content_hashes),
+            clock=clock,
+        )
+        self._locker: Locker = locker or S3Locker(
+            driver,
+            container,
+            prefix=self.options.metadata_object_prefix,
+            fallback=MemoryLocker(),
+        )
+
+    @property
+    def max_object_size(self) -> int:
+        """The largest upload in bytes: what the options allow, and parts of all sizes reach."""
+        return self._store.sizes.reach
+
+    @property
+    def checksum_algorithms(self) -> tuple[str, ...]:
+        """What :meth:`write` can check a chunk by, as things are installed."""
+        return algorithms()
+
+    # -- the life of an upload -------------------------------------------------------------------
+
+    def create(
+        self,
+        length: int | None = None,
+        metadata: Mapping[str, bytes | str] | None = None,
+        key: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        partial: bool = False,
+    ) -> UploadInfo:
+        """Begin an upload; one of no bytes is finished at once.
+
+        :param length: bytes in all; None if it will be declared later.
+        :param metadata: kept byte for byte. ``filetype`` and ``filename`` become the object's
+            Content-Type and Content-Disposition, and what fits its user metadata.
+        :param key: the object's name behind the prefix; None makes one that nobody can guess.
+        :param extra: as the driver takes it (``content_type``, ``meta_data``, ``acl``), and
+            ``headers``, ``storage_class`` and ``tags``.
+        :param partial: it will be joined with others (:meth:`concat`).
+        :raises UploadTooLargeError: if ``length`` is more than an upload may have.
+        :raises InvalidRequestError: for a key or header that cannot be. Nothing was sent.
+        """
+        with naming(self.driver):
+            if length is not None and _checked_length(length) > self.max_object_size:
+                raise self._above(length)
+            kept = begin(
+                self._store,
+                self.driver,
+                self.container,
+                name=secrets.token_hex(16),
+                length=length,
+                metadata=metadata or {},
+                key=key,
+                extra=extra,
+                partial=partial,
+            )
+            if length == 0:
+                kept = self._finished(kept.record.id)
+            return kept.record.info()
+
+    def get(self, id: str) -> UploadInfo:
+        """Give an upload as it is: two requests, one once it is finished.
+
+        All bytes there but no object yet (a completion that failed) is never reported: it is tried
+        again here.
+
+        :raises UploadNotFoundError: if there is none; UploadGoneError, UploadExpiredError.
+        """
+        with naming(self.driver):
+            kept = self._store.seen(self._store.read(id))
+            if _is_whole(kept):
+                kept = self._finished(id)
+            return kept.record.info()
+
+    def write(
+        self, id: str, offset: int, stream: Any, checksum: Checksum | None = None
+    ) -> UploadInfo:
+        """Store what a stream gives, from ``offset`` on; the last byte completes the upload.
+
+        It may take less than was offered: when the stream breaks or another writer asks for the
+        upload, what came is stored and the answer says where to go on. An error that the stream
+        raised comes out after that.
+
+        :param stream: has ``read(size)`` (or is bytes); read from the calling thread only.
+        :param checksum: (algorithm, digest) of all that the stream gives; the digest is raw bytes,
+            base64 text, or a function that gives it after the end (a trailer). The chunk is
+            verified before any of it is stored, and waits until then in memory or, if it is large,
+            in a temporary file.
+        :raises OffsetMismatchError: if the upload does not end there; its ``offset`` says where.
+        :raises UploadTooLargeError: if there is more than the length.
+        :raises UploadChecksumError: if the chunk is another one; nothing was stored.
+        :raises UploadFinalError: for the result of a concatenation.
+        :raises UploadLockedError: if another writer does not let go; FencedError if one took over.
+        """
+        expected = Expected(checksum) if checksum is not None else None
+        with naming(self.driver), self._held(id) as lock:
+            kept = self._store.seen(self._store.read(id))
+            record = kept.record
+            if record.final:
+                raise UploadFinalError(f"upload {id} is made of others and takes no bytes", id=id)
+            if offset != record.offset:
+                raise OffsetMismatchError(
+                    f"upload {id} ends at offset {record.offset}, not {offset}",
+                    offset=record.offset,
+                    id=id,
+                )
+            limit = self.max_object_size if record.length is None else record.length
+            source = Source(stream, limit=limit - offset, lock=lock)
+            if record.state == "finished" or _is_whole(kept):
+                if source.has_more():
+                    raise UploadTooLargeError(f"upload {id} has all its {limit} bytes", id=id)
+            else:
+                kept = self._stored(kept, lock, source, expected)
+            if _is_whole(kept):
+                kept = complete(self._store, kept, lock)
+        if source.error is not None:
+            raise source.error
+        return kept.record.info()
+
+    def _stored(self, kept: Kept, lock: Lock, source: Source, expected: Expected | None) -> Kept:
+        if expected is None:
+            return Write(self._store, kept, lock, source).run()
+        memory = self.options.preferred_part_size
+        directory = self.options.temporary_directory
+        with verified(source, expected, memory=memory, directory=directory) as file:
+            if source.has_more():
+                raise UploadTooLargeError(
+                    f"upload {kept.record.id} was sent more bytes than it takes; nothing of this "
+                    "chunk was stored",
+                    id=kept.record.id,
+                )
+            # Verified: from here on nobody may ask for less than all of it.
+            limit = (kept.record.length or self.max_object_size) - kept.record.offset
+            return Write(self._store, kept, lock, Source(file, limit=limit, lock=None)).run()
+
+    def declare_length(self, id: str, length: int) -> UploadInfo:
+        """Say how long an upload of deferred length is; completes it if all bytes are there.
+
+        :raises InvalidLengthError: if it is known, or less than what is there.
+        :raises UploadTooLargeError: if it is more than an upload may have.
+        """
+        _checked_length(length)
+        with naming(self.driver), self._held(id) as lock:
+            kept = self._store.seen(self._store.read(id))
+            record = kept.record
+            if record.length is not None:
+                if record.length == length:
+                    return record.info()
+                raise InvalidLengthError(f"the length of upload {id} is {record.length}", id=id)
+            if length < record.offset:
+                raise InvalidLengthError(
+                    f"upload {id} has {record.offset} bytes already, more than {length}", id=id
+                )
+            if length > self.max_object_size:
+                raise self._above(length)
+            kept = self._store.commit(kept, replace(record, length=length), lock)
+            if _is_whole(kept):
+                kept = complete(self._store, kept, lock)
+            return kept.record.info()
+
+    def finish(self, id: str) -> Object:
+        """Give the object of an upload, completing it if that was not done. May be called again.
+
+        :raises UploadUnfinishedError: if bytes are missing.
+        """
+        with naming(self.driver):
+            kept = self._store.read(id)
+            if kept.record.state != "finished":
+                kept = self._finished(id)
+            record = kept.record
+            return Object(
+                name=record.key,
+                size=record.length,
+                hash=record.etag,
+                extra={"etag": record.etag, "upload_id": record.upload_id, "id": id},
+                meta_data={n: v.decode("utf-8", "replace") for n, v in record.metadata.items()},
+                container=self.container,
+                driver=self.driver,
+            )
+
+    def read(self, id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Give the bytes of a finished upload, from ``start`` up to (not including) ``end``.
+
+        Read in pieces as they are asked for; an object that is replaced meanwhile is an error.
+
+        :raises UploadUnfinishedError: before anything is read.
+        """
+        with naming(self.driver):
+            record = self._store.read(id).record
+            if record.state != "finished":
+                raise UploadUnfinishedError(f"upload {id} is not finished", id=id)
+            size = record.length or 0
+            end = size if end is None else min(end, size)
+            if start < 0 or end < start:
+                raise ValueError(f"there is no range {start} to {end} of {size} bytes")
+            return read_range(self._store, record, start, end)
+
+    def concat(
+        self,
+        ids: Sequence[str],
+        metadata: Mapping[str, bytes | str] | None = None,
+        key: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> UploadInfo:
+        """Join finished uploads, in this order, into a new one; they stay as they are.
+
+        The service copies; only neighbours too small for a part of their own pass through here.
+
+        :raises UploadUnfinishedError: if one is not finished.
+        :raises UploadTooLargeError: if they are too much together. Nothing was made then.
+        """
+        with naming(self.driver):
+            records = []
+            for id in ids:
+                record = self._store.read(id).record
+                if record.state != "finished":
+                    raise UploadUnfinishedError(f"upload {id} is not finished", id=id)
+                records.append(record)
+            total = sum(record.length or 0 for record in records)
+            if total > self.max_object_size:
+                raise self._above(total)
+            return joining.join(
+                self._store,
+                self.driver,
+                self.container,
+                records,
+                name=secrets.token_hex(16),
+                metadata=metadata or {},
+                key=key,
+                extra=extra,
+            ).record.info()
+
+    def terminate(self, id: str) -> bool:
+        """Remove an upload with all that belongs to it, finished or not. May be called again.
+
+        A running write is asked to stop, and acknowledges nothing any more.
+
+        :returns: whether there was anything.
+        :raises S3MultipartError: if something could not be removed; calling again goes on.
+        """
+        with naming(self.driver):
+            try:
+                kept = self._store.find(name_of(id))
+            except UploadNotFoundError:
+                return False
+            if kept is None or kept.record.id != id:
+                return False
+            remove(self._store, kept)
+            return True
+
+    # -- many ------------------------------------------------------------------------------------
+
+    def list(self) -> Iterator[UploadInfo]:
+        """Yield all uploads below the prefix, finished or not, by the names of their records.
+
+        One request each: offsets are as they were committed.
+        """
+        with naming(self.driver):
+            for kept in expiring.iterate(self._store):
+                if kept.record.state == "deleted":
+                    continue
+                if not kept.record.is_ours:
+                    try:
+                        kept = self._store.seen(kept)
+                    except UploadGoneError:
+                        continue
+                yield kept.record.info()
+
+    def expire(self, older_than: float | None = None) -> int:
+        """Remove unfinished uploads whose time is over, and what crashed processes left behind.
+
+        Only below the prefix, and never a finished upload, unless it was partial and its time is
+        over. One that is being written is left alone.
+
+        :param older_than: seconds; those that were begun longer ago go too, whatever their time.
+        :returns: how many uploads were removed.
+        """
+        with naming(self.driver):
+            return expiring.expire(self._store, self._locker, older_than=older_than)
+
+    # -- private ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _held(self, id: str) -> Iterator[Lock]:
+        lock = self._locker.acquire(name_of(id))
+        try:
+            yield lock
+        finally:
+            with suppress(Exception):
+                lock.release()
+
+    def _finished(self, id: str) -> Kept:
+        """Complete an upload, unless that was done."""
+        with self._held(id) as lock:
+            kept = self._store.seen(self._store.read(id))
+            if kept.record.state == "finished":
+                return kept
+            if not _is_whole(kept):
+                raise UploadUnfinishedError(
+                    f"upload {id} has {kept.record.offset} of {kept.record.length} bytes", id=id
+                )
+            return complete(self._store, kept, lock)
+
+    def _above(self, length: int) -> UploadTooLargeError:
+        return UploadTooLargeError(
+            f"{length} bytes are more than the {self.max_object_size} that an upload may have"
+        )
+
+    def __repr__(self) -> str:
+        return f"<ResumableUploads {self.container.name}/{self.options.object_prefix}>"
+
+
+def _is_whole(kept: Kept) -> bool:
+    """Tell whether all bytes are there, and the object is not."""
+    record = kept.record
+    return record.state == "open" and record.length == record.offset
+
+
+def _checked_length(length: Any) -> int:
+    if not isinstance(length, int) or isinstance(length, bool):
+        raise TypeError(f"length must be an int, not {type(length).__name__}")
+    if length < 0:
+        raise InvalidLengthError(f"length must not be negative, not {length}")
+    return length
+
+
+def _check(driver: Any, is_disabled: bool) -> BodyCheck:
+    """Choose the check of the parts: the driver's, but for those that every later request needs.
+
+    A CRC is declared when an upload begins, and complete must name that of every part; who completes
+    need not be who sent them. Signing the payload is the check that needs no memory.
+    """
+    if is_disabled:
+        return BodyCheck(algorithm=None, is_signed=False)
+    found = body_check(driver.ex_options, driver.ex_limits, is_secure=driver._is_secure)
+    if found.s3_algorithm is None:
+        return found
+    return BodyCheck(algorithm=None, is_signed=True)
+
+
+__all__ = ["ResumableUploads", "UploadLockedError"]

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One write: the tail and what the client sends, cut into parts that travel in parallel.
+
+The calling thread owns the stream, the record and the lock; workers own one part each
+(:mod:`..transfer.attempt`) and share only the window with it. Permission is taken before bytes are
+read, so that the parts in memory never exceed the budget.
+
+What is acknowledged is the gapless run of parts that arrived, behind those that counted before;
+parts behind a gap are forgotten, and their numbers used again. The tail's object is replaced only
+after its bytes are in a part, and counts only where the record says so: whatever request is the
+last one that is sent, the record that is read next tells the truth.
+"""
+
+from __future__ import annotations
+
+import time
+import logging
+from typing import Any
+from dataclasses import replace
+
+from .lease import Lock
+from .state import Kept, Store
+from .errors import FencedError, OffsetMismatchError, UploadTooLargeError
+from .record import Tail, chained
+from .source import Source
+from ..protocol import wire
+from ..transfer.pace import Pace
+from ..protocol.retry import RetryBudget
+from ..transfer.spool import MemoryBody, spool_to_file, keep_freed_memory
+from ..transfer.window import Window
+from ..protocol.session import UploadedPart
+from ..transfer.attempt import PartJob
+from ..protocol.messages import S3Request
+from ..protocol.integrity import BodyDigests
+
+log = logging.getLogger("libcloud_s3mpu.resumable")
+
+#: Retries that the parts of one write share while none succeeds, as :mod:`..transfer.upload` has.
+SHARED_RETRIES = 28
+#: Seconds after which parts that arrived are committed although the write goes on.
+COMMIT_SECONDS = 3.0
+#: Names the tail that this one extends: a tail that was replaced while its record was not still
+#: begins with the bytes that the record counts.
+EXTENDS = "x-amz-meta-s3mpu-extends"
+AT = "x-amz-meta-s3mpu-offset"
+
+
+class Write:
+    """One write under its lock; :meth:`run` is called once, from the thread that reads."""
+
+    def __init__(self, store: Store, kept: Kept, lock: Lock, source: Source) -> None:
+        self._store = store
+        self._lock = lock
+        self._source = source
+        self._target = store.target(kept.record)
+        self._kept = kept
+        #: What will be committed next.
+        self._record = kept.record
+        self._arrived: dict[int, UploadedPart] = {}
+        self._budget = RetryBudget(SHARED_RETRIES)
+        self._committed_at = time.monotonic()
+        self._window = Window(
+            budget_bytes=store.options.budget_bytes,
+            ceiling=min(store.options.workers, store.options.max_buffered_parts),
+            pace=Pace(),
+            name="s3mpu-write",
+        )
+        self._jobs: set[PartJob] = set()
+
+    @property
+    def kept(self) -> Kept:
+        """What was committed last."""
+        return self._kept
+
+    def run(self) -> Kept:
+        """Store what the source gives; gives back what is committed.
+
+        :raises UploadTooLargeError: if there is more than the length; the bytes up to the last whole
+            part were stored.
+        :raises S3MultipartError: if S3 would not; what arrived before a gap was committed.
+        """
+        try:
+            rest = self._send_parts()
+            self._drain()
+            self._keep_rest(rest)
+            return self._kept
+        except FencedError:
+            self._abandon()
+            raise
+        except Exception:
+            self._drain_failed()
+            raise
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            self._window.close()
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def _send_parts(self) -> tuple[list[bytes], int]:
+        """Send every part that the source gives; give what is left behind the last one."""
+        record, sizes, length = self._record, self._store.sizes, self._record.length
+        number, offset = record.parts + 1, record.part_bytes
+        held = self._tail_bytes()
+        while True:
+            if number > sizes.max_parts:
+                raise self._too_large(f"part numbers end at {sizes.max_parts}")
+            size = sizes.full(number, offset, length)
+            while not self._window.reserve(size):
+                self._collect()
+            body = self._take(size, held)
+            got = body.size if body is not None else 0
+            is_last = length is not None and offset + got == length
+            if is_last and self._source.has_more():
+                self._let_go(body, size)
+                raise self._too_large(f"its length is {length} bytes")
+            if not got or not self._is_part(number, got, offset, size, is_last=is_last):
+                rest = [bytes(chunk) for chunk in body.buffers()] if got else []
+                self._let_go(body, size)
+                return rest, got
+            held = []
+            self._send(number, body, cost=size, here=is_last and not self._jobs)
+            number, offset = number + 1, offset + got
+            if is_last or (self._source.has_ended and got < size):
+                return [], 0
+
+    def _let_go(self, body: Any, cost: int) -> None:
+        self._window.release(cost)
+        if body is not None:
+            body.release()
+
+    def _is_part(self, number: int, got: int, offset: int, size: int, *, is_last: bool) -> bool:
+        if is_last or got == size:
+            return True
+        return self._store.sizes.takes_short(number, got, offset, self._record.length)
+
+    def _take(self, size: int, held: list[bytes]) -> Any:
+        """Give the next part's body: the tail's bytes first, then the source's; None for none."""
+        directory = self._store.options.temporary_directory
+        if directory is not None:
+            waiting = list(held)
+
+            def take(wanted: int) -> list[bytes]:
+                first = waiting.copy()
+                waiting.clear()
+                return first + self._source.take(max(0, wanted - sum(map(len, first))))
+
+            return spool_to_file(take, size, directory=directory)
+        keep_freed_memory()
+        chunks: list[Any] = [*held, *self._source.take(size - sum(map(len, held)))]
+        got = sum(map(len, chunks))
+        return MemoryBody(chunks, got) if got else None
+
+    def _send(self, number: int, body: Any, *, cost: int, here: bool) -> None:
+        self._lock.check()
+        upload_id = self._record.upload_id
+
+        def make_request(digests: BodyDigests) -> S3Request:
+            return wire.upload_part_request(
+                self._target, upload_id=upload_id, part_number=number, body=body, digests=digests
+            )
+
+        job = PartJob(
+            sender=self._store.objects.sender,
+            make_request=make_request,
+            body=body,
+            check=self._store.check,
+            policy=self._store.objects.policy,
+            cost=cost,
+            stop=self._window,
+            budget=self._budget,
+        )
+        if here or self._store.options.workers == 1:
+            self._run_here(job)
+        else:
+            self._jobs.add(job)
+            try:
+                self._window.submit(job)
+            except RuntimeError:  # The system gives no thread: slower is better than failed.
+                self._jobs.discard(job)
+                self._run_here(job)
+        self._collect()
+
+    def _run_here(self, job: PartJob) -> None:
+        try:
+            job.run()
+        finally:
+            self._window.release(job.cost)
+        self._note(job)
+
+    def _collect(self) -> None:
+        """Take in what has finished; the first failure ends the write."""
+        failed = self._look()
+        if failed is not None:
+            raise failed
+        grown = len(self._record.digest) and self._record.parts - self._kept.record.parts
+        is_time = time.monotonic() - self._committed_at > COMMIT_SECONDS
+        if grown >= self._store.options.commit_parts or (grown and is_time):
+            self._commit()
+
+    def _look(self) -> BaseException | None:
+        failed: BaseException | None = None
+        for job in self._window.collect():
+            self._jobs.discard(job)
+            if job.error is not None:
+                failed = failed or job.error
+            else:
+                self._note(job)
+        return failed
+
+    def _note(self, job: PartJob) -> None:
+        """Count every part up to the first gap."""
+        part = job.result
+        assert part is not None
+        self._arrived[part.part_number] = part
+        record = self._record
+        while (following := self._arrived.pop(record.parts + 1, None)) is not None:
+            record = replace(
+                record,
+                parts=record.parts + 1,
+                part_bytes=record.part_bytes + following.size,
+                digest=chained(record.digest, following),
+                tail=None,  # Its bytes are in the first of them.
+            )
+        self._record = record
+
+    def _drain(self) -> None:
+        while self._window.in_flight:
+            self._window.wait()
+            self._collect()
+        self._collect()
+
+    def _drain_failed(self) -> None:
+        """Wait for all, commit what arrived before the first gap; the first error goes on."""
+        try:
+            while self._window.in_flight:
+                self._window.wait()
+                self._look()
+            self._look()
+            if self._record.parts > self._kept.record.parts:
+                self._commit()
+        except Exception as error:
+            log.warning("upload %s: what arrived was not committed: %s", self._record.id, error)
+
+    def _abandon(self) -> None:
+        """Stop as soon as may be, and acknowledge nothing more."""
+        self._window.cancel()
+        for job in list(self._jobs):
+            job.cut()
+        if not self._window.in_flight:
+            return
+        self._window.wait(1.0)
+
+    # -- the tail --------------------------------------------------------------------------------
+
+    def _tail_bytes(self) -> list[bytes]:
+        """Give the bytes of the tail that counts.
+
+        :raises OffsetMismatchError: if they are gone; the record was corrected.
+        """
+        record = self._record
+        if not record.tail_size or record.tail is None:
+            return []
+        tail = record.tail
+        store = self._store
+        got = store.objects.get(
+            store.side_key(record.name, "part"), limit=max(tail.size, store.options.max_part_size)
+        )
+        if got is not None and len(got.body) >= tail.size:
+            by = got.headers
+            is_same = got.etag == tail.etag or tail.etag is None
+            extends = by.get(EXTENDS) == tail.etag and by.get(AT) == str(tail.offset)
+            if is_same or extends:
+                return [got.body[: tail.size]]
+        self._record = replace(record, tail=None)
+        self._commit()
+        raise OffsetMismatchError(
+            f"upload {record.id}: the bytes behind offset {self._record.offset} were lost by "
+            "somebody who removed or replaced their object; they must be sent again",
+            offset=self._record.offset,
+            id=record.id,
+        )
+
+    def _keep_rest(self, rest: tuple[list[bytes], int]) -> None:
+        """Keep what is no part as the tail, and commit."""
+        chunks, size = rest
+        record = self._record
+        if size > record.tail_size:
+            store, before = self._store, record.tail if record.tail_size else None
+            self._lock.check(now=True)
+            headers = {AT: str(record.part_bytes), **store.tag_headers(completed=False)}
+            if before is not None and before.etag is not None:
+                headers[EXTENDS] = before.etag
+            key = store.side_key(record.name, "part")
+            etag = store.objects.put(key, b"".join(chunks), headers=headers)
+            tail = Tail(offset=record.part_bytes, size=size, etag=etag)
+            self._record = replace(record, tail=tail)
+        if self._record != self._kept.record:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._kept = self._store.commit(self._kept, self._record, self._lock)
+        self._record = self._kept.record
+        self._committed_at = time.monotonic()
+
+    def _too_large(self, reason: str) -> UploadTooLargeError:
+        return UploadTooLargeError(
+            f"upload {self._record.id} was sent more bytes than it takes: {reason}",
+            id=self._record.id,
+        )
