@@ -8,7 +8,9 @@ Importing this package has one side effect, :func:`register`: libcloud then know
 from .direct import DirectUpload
 from .driver import AmazonS3MultipartDriver
 from ._version import __version__
+from .delegated import Delegation, delegated
 from .providers import S3_MULTIPART, register, unregister
+from .direct_client import DirectUploadClient
 from .protocol.retry import NO_RETRIES, RetryPolicy
 from .protocol.direct import PartsMismatchError, DirectUploadExpiredError
 from .protocol.errors import (
@@ -102,7 +104,9 @@ __all__ = [
     "UploadPausedError",
     "SessionFormatError",
     "Credentials",
+    "Delegation",
     "DirectUpload",
+    "DirectUploadClient",
     "DirectUploadExpiredError",
     "PartsMismatchError",
     "Presigner",
@@ -116,6 +120,7 @@ __all__ = [
     "WrongRegionError",
     "__version__",
     "botocore_credentials",
+    "delegated",
     "register",
     "unregister",
 ]

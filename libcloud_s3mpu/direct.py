@@ -35,6 +35,8 @@ from .transfer.complete import complete_upload
 from .protocol.integrity import BodyCheck
 from .protocol.presigning import Presigner, signed_headers
 
+#: Parts that one answer to ListParts names, at most (as S3 has it).
+PAGE = 1000
 #: Parts that others send carry no checksum that we could declare.
 NO_CHECK = BodyCheck(algorithm=None, is_signed=False)
 
@@ -93,22 +95,16 @@ class DirectUpload:
     def as_dict(self, numbers: Iterable[int] | None = None) -> dict[str, Any]:
         """Give what a client needs, as values that JSON has.
 
-        ``complete_url`` (``POST``, S3's XML), ``abort_url`` (``DELETE``) and ``list_parts_url``
-        (``GET``) are for clients without an app to call; :meth:`complete` checks more. All are
-        None for one ``PUT``.
+        ``complete_url`` (``POST``, S3's XML), ``abort_url`` (``DELETE``) and ``list_parts_urls``
+        (``GET``, one for each thousand parts) are for clients without an app to call;
+        :meth:`complete` checks more. There are none for one ``PUT``.
 
         :param numbers: of which parts it has the URLs; all if None, and any time more from
             :meth:`part_urls`.
         """
         plan, presigner = self.plan, self._presigner()
         urls = self._part_urls(presigner, numbers)
-        verbs: dict[str, str | None] = dict.fromkeys(("complete", "abort", "list_parts"))
-        if plan.upload_id is not None:
-            query = [("uploadId", plan.upload_id)]
-            for verb, method in (("complete", "POST"), ("abort", "DELETE"), ("list_parts", "GET")):
-                headers = self._target.headers_for("other")
-                place = plan.container, plan.object_name
-                verbs[verb] = presigner.url(method, *place, query=query, headers=headers)
+        verbs = self._verb_urls(presigner)
         return {
             "method": "multipart" if plan.is_multipart else "put",
             "container": plan.container,
@@ -127,7 +123,7 @@ class DirectUpload:
                 }
                 for number, url in urls.items()
             ],
-            **{f"{verb}_url": url for verb, url in verbs.items()},
+            **verbs,
             "urls_expire_at": presigner.expires_at.isoformat(),
             "expires_at": self.expires_at.isoformat(),
         }
@@ -238,6 +234,25 @@ class DirectUpload:
             size_of={number: plan.size_of(number) for number in wanted},
             headers=self._client_headers,
         )
+
+    def _verb_urls(self, presigner: Presigner) -> dict[str, Any]:
+        plan = self.plan
+        if plan.upload_id is None:
+            return {"complete_url": None, "abort_url": None, "list_parts_urls": []}
+        query = [("uploadId", plan.upload_id)]
+        headers = self._target.headers_for("other")
+
+        def url(method: str, *more: tuple[str, str]) -> str:
+            place = plan.container, plan.object_name
+            return presigner.url(method, *place, query=[*query, *more], headers=headers)
+
+        # A page's marker is signed too, so there is a URL for each page that there can be.
+        pages = range(0, plan.number_of_parts, PAGE)
+        return {
+            "complete_url": url("POST"),
+            "abort_url": url("DELETE"),
+            "list_parts_urls": [url("GET", ("part-number-marker", str(at))) for at in pages],
+        }
 
     def _complete(self, upload_id: str, parts: list[UploadedPart]) -> Object:
         driver, plan = self._driver, self.plan

@@ -20,7 +20,7 @@ IMPURE = {"socket", "threading", "time", "os", "random", "requests", "concurrent
           "selectors", "select", "ssl", "subprocess", "tempfile", "urllib3", "http", "secrets",
           "libcloud_s3mpu", "multiprocessing", "pathlib", "io", "sys", "logging"}  # fmt: skip
 #: Rooms of transfer/ with more than one file; the road's may use every edge.
-CONNECTION_ROOM = {"connection", "credentials", "exchange", "transport", "http"}
+CONNECTION_ROOM = {"connection", "credentials", "exchange", "transport", "http", "urls"}
 ROAD_ROOM = {
     "upload",
     "attempt",
