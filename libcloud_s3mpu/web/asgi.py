@@ -63,12 +63,19 @@ class _Pipe:
         self._is_whole = False
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._is_asked = asyncio.Event()
         self.is_gone = False
 
     # -- the loop's end --------------------------------------------------------------------------
 
-    async def feed(self, receive: Receive) -> None:
-        """Pass on what comes until the client goes away; cancelled when the answer was sent."""
+    async def feed(self, receive: Receive, *, waits: bool) -> None:
+        """Pass on what comes until the client goes away; cancelled when the answer was sent.
+
+        :param waits: not before it is read: servers send 100 Continue when they are asked for the
+            body, and a refusal should come instead of it.
+        """
+        if waits:
+            await self._is_asked.wait()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -95,6 +102,8 @@ class _Pipe:
         :raises ClientGoneError: if the client left before the end.
         :raises InputTimeoutError: if nothing came for too long.
         """
+        if not self._is_asked.is_set():
+            self._loop.call_soon_threadsafe(self._is_asked.set)
         with self._changed:
             if not self._changed.wait_for(self._is_ready, self._idle_seconds):
                 raise InputTimeoutError("nothing was received for too long")
@@ -162,7 +171,8 @@ class AsgiApp:
         if request is None:
             await _send_all(send, text_response(400, "a header that makes no sense\n"))
             return
-        feeding = loop.create_task(pipe.feed(receive))
+        waits = request.header("expect") is not None
+        feeding = loop.create_task(pipe.feed(receive, waits=waits))
         try:
             response = await loop.run_in_executor(self._workers, self._handler.handle, request)
             await self._send(send, response)

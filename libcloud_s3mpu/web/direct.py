@@ -18,13 +18,13 @@ from libcloud.storage.base import Container
 from .cors import Cors
 from .metrics import Counters
 from .messages import Refuse, Request, Response, json_response
-from .addresses import Addresses
 from .refusals import refusal_of
+from .addresses import Addresses
 from .direct_sts import StsSource, credentials_answer
 from .direct_sign import Signing
+from .direct_files import Files
 from .direct_rules import MakeKey, Authorize, DirectRules, default_key
 from .direct_store import DirectStore
-from .direct_files import Files
 from .direct_companion import Companion
 
 __all__ = ["DirectHandler"]

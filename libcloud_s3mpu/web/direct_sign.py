@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 from .messages import Refuse, Request, Response, json_response, text_response
+from ..protocol import xml
 from .addresses import Addresses
 from .direct_rules import DirectRules, read_all, read_json, part_numbers
-from ..protocol import xml
 
 _MAX_XML_BYTES = 2 * 1024 * 1024
 
@@ -79,9 +79,7 @@ class Signing:
         if isinstance(number, bool) or not isinstance(number, int):
             raise Refuse(400, "partNumber must be a number")
         [wanted] = part_numbers(str(number), self._rules)
-        return json_response(
-            200, {"url": self._store.sign_parts(key, upload_id, [wanted])[wanted]}
-        )
+        return json_response(200, {"url": self._store.sign_parts(key, upload_id, [wanted])[wanted]})
 
     # -- the completion by way of this handler ---------------------------------------------------
 

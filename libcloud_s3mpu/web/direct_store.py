@@ -15,6 +15,7 @@ from collections.abc import Mapping, Iterable, Sequence
 from libcloud.storage.base import Container
 
 from ..protocol import wire, checksums
+from ..sessions import endpoint_of
 from ..arguments import naming, place_of, target_of
 from ..protocol.direct import PartsMismatchError, part_of
 from ..protocol.errors import (
@@ -23,8 +24,6 @@ from ..protocol.errors import (
     UploadMissingError,
     InvalidRequestError,
 )
-from ..sessions import endpoint_of
-from ..transfer.single import iterate_parts
 from ..protocol.session import State, UploadedPart, UploadSession
 from ..transfer.attempt import retried
 from ..transfer.cleanup import abort_upload
@@ -147,10 +146,10 @@ class DirectStore:
         try:
             listed = self.parts(key, upload_id)
         except UploadMissingError:
-            etag = self._completed_before(key, named)
-            if etag is None:
+            before = self._completed_before(key, named)
+            if before is None:
                 raise
-            return etag
+            return before
         self._compare(named, listed)
         size = sum(part.size for part in listed)
         if self.max_size_bytes is not None and size > self.max_size_bytes:

@@ -184,14 +184,10 @@ def text_response(
         if "x-content-type-options" not in known:
             given["X-Content-Type-Options"] = "nosniff"
         given["Content-Length"] = str(len(data))
-    return Response(
-        status=status, headers=checked_headers(given), body=(data,) if data else ()
-    )
+    return Response(status=status, headers=checked_headers(given), body=(data,) if data else ())
 
 
-def json_response(
-    status: int, value: Any, headers: Mapping[str, str] | None = None
-) -> Response:
+def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
     """Make a response of JSON; nobody may keep it unless ``headers`` say so."""
     data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     given = {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})}
@@ -205,7 +201,7 @@ def checked_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """
     for name, value in headers.items():
         text = f"{name}{value}"
-        if any(ord(letter) < 32 and letter != "\t" or ord(letter) in (127,) for letter in text):
+        if any((ord(letter) < 32 and letter != "\t") or ord(letter) in (127,) for letter in text):
             raise ValueError(f"the header {name!r} holds a control character")
         if not name or not name.isascii() or any(letter in " :\t" for letter in name):
             raise ValueError(f"{name!r} is no name of a header")

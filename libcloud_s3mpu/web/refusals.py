@@ -11,6 +11,17 @@ from __future__ import annotations
 import logging
 
 from .messages import Refuse, Response, text_response
+from ..protocol.errors import (
+    ThrottledError,
+    TransportError,
+    SourceSizeError,
+    S3MultipartError,
+    UploadMissingError,
+    InvalidRequestError,
+    RetriesExhaustedError,
+    TransientServiceError,
+    CompletionUnknownError,
+)
 from ..resumable.errors import (
     UploadGoneError,
     UploadFinalError,
@@ -22,13 +33,6 @@ from ..resumable.errors import (
     UploadTooLargeError,
     UnknownAlgorithmError,
     UploadUnfinishedError,
-)
-from ..protocol.errors import (
-    S3MultipartError,
-    UploadMissingError,
-    CompletionUnknownError,
-    SourceSizeError,
-    InvalidRequestError,
 )
 
 _log = logging.getLogger(__name__)
@@ -50,6 +54,8 @@ _CLIENTS: tuple[tuple[type[S3MultipartError], int, str], ...] = (
     (InvalidRequestError, 400, "this cannot be stored under such a name or with such a header\n"),
 )
 
+#: What may go better the next time, also where we gave up (a RetriesExhaustedError is one of them).
+_PASSING = (ThrottledError, TransientServiceError, TransportError, CompletionUnknownError)
 #: Seconds after which a client may try again, unless S3 said otherwise.
 _RETRY_AFTER = 2
 
@@ -64,8 +70,9 @@ def refusal_of(error: Exception) -> Response:
     if isinstance(error, S3MultipartError):
         # Its text has no secret by its own rule; the client is told none of it.
         _log.error("storage.failed %s: %s", type(error).__name__, error)
-        if error.retryable or isinstance(error, CompletionUnknownError):
-            seconds = max(1, round(error.retry_after_seconds or _RETRY_AFTER))
+        if error.retryable or isinstance(error, _PASSING):
+            last = error.attempts[-1] if isinstance(error, RetriesExhaustedError) else error
+            seconds = max(1, round(last.retry_after_seconds or _RETRY_AFTER))
             return text_response(
                 503, "the storage cannot do this now\n", {"Retry-After": str(seconds)}
             )

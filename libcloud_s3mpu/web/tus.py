@@ -110,9 +110,7 @@ class TusHandler:
             is_relative=relative_location,
             trusts_forwarded=trust_forwarded,
         )
-        self._max_size = (
-            max_size_bytes if callable(max_size_bytes) else lambda _: max_size_bytes
-        )
+        self._max_size = max_size_bytes if callable(max_size_bytes) else lambda _: max_size_bytes
         self._counters = Counters()
         self._expires = uploads.options.expires_seconds is not None
         self._actions = Actions(

@@ -20,6 +20,7 @@ from .tus_body import TOO_MUCH, Incoming, watched, checked_body, is_in_trailer
 from .addresses import Addresses
 from .tus_download import download
 from ..protocol.errors import S3MultipartError
+from ..resumable.errors import UploadChecksumError
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Actions:
         """Store the body of a creation. Nobody knows the upload yet, so a refusal removes it."""
         try:
             return self._write(request, info, checksum, most)
-        except Refuse:
+        except (Refuse, UploadChecksumError):
             self.uploads.terminate(info.id)
             raise
         except S3MultipartError as error:
@@ -86,9 +87,7 @@ class Actions:
             _log.warning("creation.body_failed %s: %s", type(error).__name__, error)
             return self.uploads.get(info.id)
 
-    def _join(
-        self, request: Request, concat: texts.Concat, metadata: dict[str, bytes]
-    ) -> Response:
+    def _join(self, request: Request, concat: texts.Concat, metadata: dict[str, bytes]) -> Response:
         for name in ("upload-length", "upload-defer-length"):
             if request.header(name) is not None:
                 raise Refuse(400, "a final upload has the length of its parts\n")

@@ -13,8 +13,14 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}", re.ASCII)
 #: Types that no browser runs: shown where they are, all others are attachments. SVG is a program.
 _HARMLESS = frozenset(
-    ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "text/plain")
-    + ("audio/mpeg", "audio/ogg", "audio/wav", "audio/webm", "video/mp4", "video/ogg", "video/webm")
+    f"{kind}/{name}"
+    for kind, names in (
+        ("image", ("png", "jpeg", "gif", "webp", "bmp")),
+        ("audio", ("mpeg", "ogg", "wav", "webm")),
+        ("video", ("mp4", "ogg", "webm")),
+        ("text", ("plain",)),
+    )
+    for name in names
 )
 
 
@@ -72,7 +78,9 @@ def _described(info: Any) -> list[tuple[str, str]]:
     way = "inline" if kind.lower() in _HARMLESS else "attachment"
     name = _text(info.metadata, "filename", "name")
     if name:
-        plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
+        plain = "".join(
+            c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name
+        )
         way += f"; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     return [
         ("Content-Type", kind),

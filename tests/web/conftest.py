@@ -15,7 +15,7 @@ from tests.web.doors import DOORS, Sent, Answer, open_door
 from tests.unit.small import Service, service
 from tests.fake_s3.config import FakeLimits
 from libcloud_s3mpu.web.tus import TusHandler
-from libcloud_s3mpu.resumable import ResumableUploads
+from libcloud_s3mpu.resumable import MemoryLocker, ResumableUploads
 from libcloud_s3mpu.protocol.limits import Limits
 
 TYPE = "application/offset+octet-stream"
@@ -121,6 +121,7 @@ def make_uploads(made: Service, **options: Any) -> Any:
     options.setdefault("prefix", "uploads/")
     options.setdefault("min_part", 5)
     options.setdefault("part", 5)
+    options.setdefault("locker", MemoryLocker(ttl_seconds=0.5, timeout_seconds=8.0))
     return ResumableUploads(made.driver, made.container, **options)
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import socket
 import struct
 from typing import Any
-from dataclasses import field, dataclass
 from contextlib import contextmanager
+from dataclasses import field, dataclass
 from collections.abc import Mapping, Iterator
 
 from tests.web.servers import PATIENCE_SECONDS, asgi_server, wsgi_server

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the protocol's text leaves out: CORS, odd methods, downloads, proxies, two processes, hooks."""
+"""What the protocol's text leaves out: CORS, methods, downloads, proxies, processes, hooks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pytest
 
 from tests.fake_s3 import faults
 from tests.web.doors import Sent, open_door
+from tests.unit.small import Service
 from tests.web.conftest import MAX_SIZE, Tus, b64, make_uploads
-from tests.web.test_tus_core import DATA, until
 from libcloud_s3mpu.web.tus import TusHandler
 from libcloud_s3mpu.web.cors import Cors
+from tests.web.test_tus_core import DATA, until
+from libcloud_s3mpu.resumable import S3Locker
 from libcloud_s3mpu.web.hooks import Hooks
 from libcloud_s3mpu.web.messages import Refuse, json_response
 
@@ -84,7 +86,8 @@ class TestAround:
 
     @pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/pdf", "x\r\ny"])
     def test_r2_active_types_are_attachments(self, tus: Tus, kind: str) -> None:
-        text = f"filetype {b64(kind)},filename {b64('bä\"d;\r\n.html')}"
+        name = 'bä"d;\r\n.html'
+        text = f"filetype {b64(kind)},filename {b64(name)}"
         url = tus.create(3, Upload_Metadata=text)
         tus.patch(url, 0, b"abc")
         answer = tus.send("GET", url)
@@ -186,12 +189,22 @@ class TestAround:
         assert found["errors_409"] == found["uploads_terminated"] == 1
 
 
+def s3_locker(made: Service) -> S3Locker:
+    return S3Locker(
+        made.driver, made.container, prefix="uploads/", ttl_seconds=0.5, timeout_seconds=8.0
+    )
+
+
 class TestTwoProcesses:
     """Two handlers over two stores that share nothing but the bucket."""
 
     @pytest.fixture
+    def tus(self, open_tus: Any, made: Service) -> Any:
+        return open_tus({"locker": s3_locker(made)})
+
+    @pytest.fixture
     def other(self, tus: Tus, door_kind: str) -> Any:
-        uploads = make_uploads(tus.made)
+        uploads = make_uploads(tus.made, locker=s3_locker(tus.made))
         handler = TusHandler(uploads, base_path="/files", max_size_bytes=MAX_SIZE)
         with open_door(door_kind, handler) as door:
             yield Tus(door, tus.made, uploads, "/files")
@@ -288,7 +301,7 @@ class TestHooks:
         tus.patch(url, 0, b"abc")
         key = tus.uploads.get(tus.id_of(url)).key
         assert key.endswith("people/7/a.csv")
-        assert tus.made.fake.objects["bucket"][key].headers["content-type"] == "text/csv"
+        assert tus.made.fake.objects["bucket"][key].attributes.headers["content-type"] == "text/csv"
 
     def test_on_create_refuses(self, open_tus: Any) -> None:
         def on_create(request: Any, new: Any) -> None:

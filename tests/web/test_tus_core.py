@@ -14,7 +14,7 @@ import pytest
 
 from tests.web.doors import Sent, head_of
 from tests.unit.small import PATIENCE_SECONDS
-from tests.web.conftest import TYPE, MAX_SIZE, VERSION, Tus, b64
+from tests.web.conftest import TYPE, VERSION, MAX_SIZE, Tus, b64
 
 DATA = bytes(range(65, 65 + 23))  # four parts of five bytes and a tail of three
 
@@ -110,7 +110,7 @@ class TestCreation:
     def test_c4_both_lengths_are_refused(self, tus: Tus) -> None:
         assert tus.post(10, Upload_Defer_Length="1").status == 400
 
-    @pytest.mark.parametrize("text", ["", "abc", "-1", "1.5", "0x10", "1e3", "+5", "1 2", "١"])
+    @pytest.mark.parametrize("text", ["", "abc", "-1", "1.5", "0x10", "1e3", "+5", "1 2", "\u0661"])
     def test_c5_a_malformed_length_is_refused(self, tus: Tus, text: str) -> None:
         if not text.isascii() and tus.is_raw:
             text = "\xb9"  # A superscript one, a digit to Python.
@@ -295,11 +295,12 @@ class TestPatch:
         tus.patch(url, 0, Sent(DATA[:arrived], cut=cut, length=len(DATA)))
         if cut == "fin":
             until(lambda: tus.offset(url) == arrived)
-        else:  # The kernel may drop what was not read yet.
-            until(lambda: tus.patch(url, 99).status == 409)
-            arrived = tus.offset(url)
-        rest = tus.offset(url)
-        assert tus.patch(url, rest, DATA[rest:]).status == 204
+
+        def resumed() -> bool:  # What was cut off by RST may still be being stored.
+            rest = tus.offset(url)
+            return tus.patch(url, rest, DATA[rest:]).status == 204
+
+        until(resumed)
         assert tus.stored(url) == DATA
 
     def test_p17_a_cut_chunked_body_is_not_the_end(self, tus: Tus) -> None:
@@ -356,9 +357,7 @@ class TestPatch:
         headers = {**VERSION, "Content-Type": TYPE, "Expect": "100-continue"}
         with tus.door.connect() as refused:
             sent = Sent(b"abcde")
-            refused.socket.sendall(
-                head_of("PATCH", url, {**headers, "Upload-Offset": "3"}, sent)
-            )
+            refused.socket.sendall(head_of("PATCH", url, {**headers, "Upload-Offset": "3"}, sent))
             assert refused.answer().status == 409
         with tus.door.connect() as taken:
             taken.socket.sendall(head_of("PATCH", url, {**headers, "Upload-Offset": "0"}, sent))
@@ -379,5 +378,3 @@ class TestPatch:
             if answer.headers.get("connection") != "close":
                 assert connection.send("HEAD", url, VERSION).status == 200
         assert tus.offset(url) == 0
-
-

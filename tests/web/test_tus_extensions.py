@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import time
-from email.utils import parsedate_to_datetime
 from typing import Any
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -278,7 +278,9 @@ class TestConcatenation:
         part = tus.create(3, Upload_Concat="partial", Upload_Metadata=f"a {b64('part')}")
         tus.patch(part, 0, b"abc")
         mine = f"b {b64('final')}"
-        assert tus.head(tus.final(part, Upload_Metadata=mine)["Location"])["Upload-Metadata"] == mine
+        assert (
+            tus.head(tus.final(part, Upload_Metadata=mine)["Location"])["Upload-Metadata"] == mine
+        )
         assert "Upload-Metadata" not in tus.head(tus.final(part)["Location"])
 
     def test_n11_the_same_one_twice(self, tus: Tus) -> None:
@@ -290,7 +292,9 @@ class TestConcatenation:
         assert tus.stored(tus.final(one)["Location"]) == b"one"
         assert tus.stored(tus.final(one, two)["Location"]) == b"onetwo"
 
-    @pytest.mark.parametrize("text", ["", "final", "final;", "finals;/a", "partial;", "Partial", "x"])
+    @pytest.mark.parametrize(
+        "text", ["", "final", "final;", "finals;/a", "partial;", "Partial", "x"]
+    )
     def test_n13_malformed(self, tus: Tus, text: str) -> None:
         assert tus.send("POST", tus.base, Upload_Concat=text, Upload_Length=3).status == 400
 
