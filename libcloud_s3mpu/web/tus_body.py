@@ -2,8 +2,8 @@
 """A tus request's body as the store reads it: bounded, watched, and checked where it must be.
 
 What goes beyond the upload's length is noticed before the last piece is handed over, so that an
-upload which is sent too much is never completed by it. A body whose checksum comes in a trailer is held
-in a temporary file until its sum is known: nothing of it is stored before.
+upload which is sent too much is never completed by it. A body whose checksum comes in a trailer is
+held in a temporary file until its sum is known: nothing of it is stored before.
 """
 
 from __future__ import annotations
