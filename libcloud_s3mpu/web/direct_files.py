@@ -11,14 +11,20 @@
 ============================================== =============================================
 
 Here the client names the key, below the prefix: ``authorize`` must know whose it is. A key may hold
-slashes, an upload's id none (S3, Ceph, MinIO, R2 make none that do).
+slashes; an upload's id that holds any is given out in base64, since it must be one segment.
 """
 
 from __future__ import annotations
 
+import re
+import base64
+import binascii
+
 from .messages import Refuse, Request, Response, json_response
 from .direct_rules import DirectRules, read_json, part_numbers
 from .direct_companion import listed
+
+_MARK = "b64."
 
 
 class Files:
@@ -55,7 +61,7 @@ class Files:
         self._rules.size(given.get("size"))
         key = self._rules.allowed(request, "create", f"{self._rules.prefix}{name}")
         upload_id = self._store.begin(key, kind, {})
-        return json_response(201, {"key": name, "uploadId": upload_id})
+        return json_response(201, {"key": name, "uploadId": _as_segment(upload_id)})
 
     def _sign(self, request: Request, path: str) -> Response:
         place, _, numbers = path.rpartition("/")
@@ -86,4 +92,22 @@ class Files:
         name, _, upload_id = path.rpartition("/")
         if not name or not upload_id:
             raise Refuse(404, "nothing is here")
-        return self._rules.allowed(request, action, f"{self._rules.prefix}{name}"), upload_id
+        key = self._rules.allowed(request, action, f"{self._rules.prefix}{name}")
+        return key, _of_segment(upload_id)
+
+
+def _as_segment(upload_id: str) -> str:
+    """Give an upload's id as one segment of a path, whether a client encodes it or not."""
+    if re.fullmatch(r"[A-Za-z0-9._~-]+", upload_id) and not upload_id.startswith(_MARK):
+        return upload_id
+    return _MARK + base64.urlsafe_b64encode(upload_id.encode()).decode().rstrip("=")
+
+
+def _of_segment(text: str) -> str:
+    if not text.startswith(_MARK):
+        return text
+    encoded = text[len(_MARK) :]
+    try:
+        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+    except (binascii.Error, ValueError) as error:
+        raise Refuse(404, "there is no such upload") from error
