@@ -101,8 +101,9 @@ def request_of_environ(
 def _body(environ: Environ) -> InputBody:
     """Read as PEP 3333 allows: by Content-Length, or to the end where the server promises one."""
     source = environ["wsgi.input"]
-    # read(n) of a buffered reader waits for all n bytes; what arrived is worth having before that.
-    read = getattr(source, "read1", None) or source.read
+    # read(n) waits for all n bytes, so a stalled client keeps back what has arrived of them; read1,
+    # where a server's reader has it, does not. Elsewhere the pieces are small.
+    read = getattr(source, "read1", None) or (lambda size: source.read(min(size, _PIECE_BYTES)))
     text = environ.get("CONTENT_LENGTH") or ""
     if text.isascii() and text.isdigit():
         return InputBody(read, int(text))
