@@ -129,7 +129,7 @@ class TestTusJs:
             env={**os.environ, "S3MPU_NODE_MODULES": str(modules)},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=40,
         )
         assert done.returncode == 0, done.stderr
         return str(json.loads(done.stdout)["url"])

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives tus-js-client against a server: node tus_client.mjs <what> <endpoint> <file> [size]
 import { createRequire } from "node:module"
+import { PassThrough } from "node:stream"
 import * as fs from "node:fs"
 
 const require = createRequire(process.env.S3MPU_NODE_MODULES + "/x.js")
@@ -47,8 +48,12 @@ const actions = {
       parallelUploads: 4,
       chunkSize,
     })).url,
+  // Piped, since of a file's own stream tus-js-client 4.3.1 announces a last chunk that is too long.
   deferred: async () =>
-    (await run(fs.createReadStream(path), { uploadLengthDeferred: true, chunkSize })).url,
+    (await run(fs.createReadStream(path).pipe(new PassThrough()), {
+      uploadLengthDeferred: true,
+      chunkSize,
+    })).url,
   creation: async () =>
     (await run(fs.createReadStream(path), {
       uploadDataDuringCreation: true,
