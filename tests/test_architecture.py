@@ -35,8 +35,9 @@ ROAD_ROOM = {
     "outcome",
 }
 SOURCE_ROOM = {"splitter", "spool", "window", "pace", "journal", "chunks", "files"}
-#: Beside the window and the command line: the ASGI skin has workers, the handlers' counters a lock.
-THREADED = {"web/asgi.py", "web/metrics.py"}
+#: Beside the window and the command line: the locks of uploads, the ASGI skin's workers, and the
+#: lock of the handlers' counters.
+THREADED = {"resumable/locks.py", "web/asgi.py", "web/metrics.py"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 80
 
@@ -104,6 +105,13 @@ def test_edges_do_not_import_each_other(path: Path) -> None:
 @pytest.mark.parametrize("path", under("transfer"), ids=lambda path: path.stem)
 def test_every_file_of_the_transfer_has_a_room(path: Path) -> None:
     assert path.stem in CONNECTION_ROOM | ROAD_ROOM | SOURCE_ROOM | {"__init__"}
+
+
+@pytest.mark.parametrize("path", under("resumable"), ids=lambda path: path.stem)
+def test_resumable_uploads_know_no_http_and_no_web(path: Path) -> None:
+    assert roots(path) & {"http", "wsgiref", "asyncio", "urllib3", "requests"} == set()
+    rooms = {name.split("/")[0] for name in own_modules(path)}
+    assert rooms <= {"resumable", "transfer", "protocol", "arguments"}
 
 
 def test_the_road_knows_nothing_of_the_connection_room() -> None:

@@ -18,7 +18,6 @@ from libcloud.storage.base import Container
 from .state import Kept, Store
 from .create import undo, begin
 from .errors import UploadTooLargeError
-from .finish import forget_tail
 from .record import Record
 from .reading import read_piece, found_object
 from ..protocol import wire
@@ -291,6 +290,3 @@ def _completed(store: Store, kept: Kept, parts: Sequence[UploadedPart]) -> Kept:
         etag = head.etag if head is not None else None
     finished = replace(record, state="finished", etag=etag)
     return store.noted(replace(kept, record=finished))
-
-
-__all__ = ["Piece", "Plan", "forget_tail", "join", "planned"]

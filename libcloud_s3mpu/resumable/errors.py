@@ -57,7 +57,10 @@ class OffsetMismatchError(ResumableError):
 
 
 class UploadTooLargeError(ResumableError):
-    """More bytes than the upload's length, or than an upload may have. Nothing was stored."""
+    """More bytes than the upload's length, or than an upload may have.
+
+    Whole parts that came before that was seen may be stored; the upload was not completed by it.
+    """
 
 
 class InvalidLengthError(ResumableError, ValueError):

@@ -25,7 +25,7 @@ log = logging.getLogger("libcloud_s3mpu.resumable")
 
 #: Age in seconds below which something without a record is left alone: it may be about to get one.
 ORPHAN_SECONDS = 86_400.0
-_SIDES = (".info", ".part", ".lock")
+_SIDES = (".part", ".lock")
 
 
 def iterate(store: Store) -> Iterator[Kept]:
@@ -59,7 +59,7 @@ def _name(store: Store, listed: Listed, end: str) -> str | None:
 def expire(store: Store, locker: Locker, *, older_than: float | None) -> int:
     """Remove what is over; gives how many uploads that were."""
     removed = 0
-    kept_names: set[str] = set()
+    kept_keys: set[str] = set()
     used: set[str] = set()
     sides: list[Listed] = []
     for listed in store.objects.list(store.options.metadata_object_prefix):
@@ -73,12 +73,13 @@ def expire(store: Store, locker: Locker, *, older_than: float | None) -> int:
         if _is_over(store, kept, listed, older_than) and _removed(store, locker, kept):
             removed += 1
         else:
-            kept_names.add(name)
             used.add(kept.record.upload_id)
+            kept_keys.add(store.side_key(name, "lock"))
+            tail = kept.record.tail
+            kept_keys.add(store.side_key(name, tail.kind if tail is not None else "part"))
     age = ORPHAN_SECONDS if older_than is None else older_than
     for listed in sides:
-        name = _name(store, listed, listed.key[listed.key.rindex(".") :])
-        if name not in kept_names and _is_older(store, listed.modified, age):
+        if listed.key not in kept_keys and _is_older(store, listed.modified, age):
             store.objects.delete(listed.key)
     return removed + _abort_orphans(store, used, age)
 

@@ -7,11 +7,12 @@ import logging
 from dataclasses import replace
 
 from .lease import Lock
-from .state import Kept, Store
+from .state import Kept, Store, forget_tail
 from .write import Write
 from .errors import FencedError
+from .record import Record
 from .source import Source
-from ..protocol.errors import S3MultipartError, UploadMissingError
+from ..protocol.errors import AccessDeniedError, UploadMissingError
 from ..transfer.single import upload_part
 from ..protocol.session import State, UploadedPart, UploadSession
 from ..transfer.cleanup import abort_upload
@@ -56,14 +57,14 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
     except UploadMissingError as error:
         # Another process completed it meanwhile, or an earlier answer was lost; or it is gone.
         return store.settled(kept, error)
-    had_tail = record.part_bytes != sum(part.size for part in parts) or record.tail is not None
     etag = stored.etag
     if etag is None:  # Ceph 16 names none.
         head = objects.head(record.key)
         etag = head.etag if head is not None else None
     finished = replace(record, state="finished", etag=etag, tail=None)
     kept = store.noted(replace(kept, record=finished))
-    forget_tail(store, record.name, is_sure=had_tail)
+    if record.tail is not None:
+        forget_tail(store, record)
     return kept
 
 
@@ -77,14 +78,6 @@ def _empty_part(store: Store, kept: Kept) -> UploadedPart:
         check=store.check,
         policy=store.objects.policy,
     )
-
-
-def forget_tail(store: Store, name: str, *, is_sure: bool = True) -> None:
-    """Remove the object of a tail whose bytes are in the finished object."""
-    try:
-        store.objects.delete(store.side_key(name, "part"))
-    except S3MultipartError as error:
-        log.info("the tail of finished upload %s was left over: %s", name, error)
 
 
 def remove(store: Store, kept: Kept) -> None:
@@ -113,5 +106,17 @@ def remove(store: Store, kept: Kept) -> None:
         verifies=True,
     )
     objects.delete(record.key)
-    for kind in ("part", "lock", "info"):
-        objects.delete(store.side_key(record.name, kind))
+    for key in _sides(store, record):
+        objects.delete(key)
+    objects.delete(store.side_key(record.name, "info"))  # Last: what is left can be found by it.
+
+
+def _sides(store: Store, record: Record) -> list[str]:
+    """Give the keys of what is beside the record; without the right to list, those it names."""
+    ends = (".part", ".lock")
+    try:
+        listed = list(store.objects.list(store.side_key(record.name, "")))
+        return [each.key for each in listed if each.key.endswith(ends)]
+    except AccessDeniedError:
+        kinds = {"part", "lock"} | ({record.tail.kind} if record.tail is not None else set())
+        return [store.side_key(record.name, kind) for kind in sorted(kinds)]

@@ -73,7 +73,9 @@ def checked_extra(extra: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict
         request would need and which is never kept.
     """
     left = dict(extra or {})
-    known = {name: left.pop(name) for name in ("content_type", "meta_data", "acl") if name in left}
+    known: dict[str, Any] = {
+        name: left.pop(name) for name in ("content_type", "meta_data", "acl") if name in left
+    }
     headers = checked_headers(left.pop("headers", None))
     storage_class = left.pop("storage_class", None)
     tags = left.pop("tags", None)

@@ -109,6 +109,7 @@ class LeaseLocker:
     :param timeout_seconds: how long :meth:`acquire` waits; more than ``ttl_seconds``, or a stalled
         holder is never replaced.
     :param poll_seconds: between two looks at a lease that is held.
+    :param check_seconds: a holder looks at its lease, and renews it, no more often than this.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class LeaseLocker:
         ttl_seconds: float,
         timeout_seconds: float,
         poll_seconds: float,
+        check_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -127,6 +129,7 @@ class LeaseLocker:
         self.ttl_seconds = ttl_seconds
         self.timeout_seconds = timeout_seconds
         self._poll_seconds = poll_seconds
+        self._check_seconds = check_seconds
         self._clock = clock
         self._sleep = sleep
 
@@ -149,7 +152,8 @@ class LeaseLocker:
             began = self._clock()
             lease = self._store.change(name, take)
             if lease is not None and lease.owner == owner:
-                return HeldLease(self._store, name, lease, self.ttl_seconds, self._clock, began)
+                how = (self.ttl_seconds, self._check_seconds, self._clock, began)
+                return HeldLease(self._store, name, lease, *how)
             if self._clock() >= deadline:
                 raise UploadLockedError(
                     f"upload {name} is being written, and its writer did not let go within "
@@ -168,6 +172,7 @@ class HeldLease:
         name: str,
         lease: Lease,
         ttl_seconds: float,
+        check_seconds: float,
         clock: Callable[[], float],
         renewed_at: float,
     ) -> None:
@@ -175,6 +180,7 @@ class HeldLease:
         self._name = name
         self._lease = lease
         self._ttl = ttl_seconds
+        self._check_seconds = check_seconds
         self._clock = clock
         self._renewed_at = renewed_at
         self._is_over = False
@@ -194,7 +200,7 @@ class HeldLease:
         if self._is_over:
             raise fenced(self._name)
         began = self._clock()
-        if not now and began - self._renewed_at < self._ttl / 3:
+        if not now and began - self._renewed_at < self._check_seconds:
             return
         lease = self._store.change(self._name, self._renewed)
         if lease is None or lease.owner != self._lease.owner:

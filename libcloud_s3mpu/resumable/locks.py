@@ -82,6 +82,7 @@ class FileLocker(LeaseLocker):
         *,
         ttl_seconds: float = TTL_SECONDS,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        poll_seconds: float = 0.05,
         **clocks: Any,
     ) -> None:
         self.folder = Path(folder)
@@ -89,7 +90,8 @@ class FileLocker(LeaseLocker):
             _FileStore(self.folder, _needed("filelock", "FileLocker", "journal")),
             ttl_seconds=ttl_seconds,
             timeout_seconds=timeout_seconds,
-            poll_seconds=0.05,
+            poll_seconds=poll_seconds,
+            check_seconds=min(0.25, ttl_seconds / 3),
             **clocks,
         )
 
@@ -148,6 +150,7 @@ class RedisLocker(LeaseLocker):
             ttl_seconds=ttl_seconds,
             timeout_seconds=timeout_seconds,
             poll_seconds=0.1,
+            check_seconds=min(0.5, ttl_seconds / 3),
             **clocks,
         )
 

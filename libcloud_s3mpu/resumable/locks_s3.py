@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leases in S3 itself: one small object for each upload that is being written, put on conditions.
 
-``If-None-Match: *`` takes a free one, ``If-Match`` renews or takes over; how old a lease is, is told
-by the service's own clock (``Date`` against ``Last-Modified``), so clocks of machines do not matter.
+``If-None-Match: *`` takes a free one, ``If-Match`` renews or takes over. How old a lease is, is
+told by the service's own clock (``Date`` against ``Last-Modified``), never by a machine's.
 A store that has no conditional writes, or takes them and ignores them, is found out first: a lock
 that does not lock must not be believed.
 """
@@ -35,6 +35,8 @@ TTL_SECONDS = 15.0
 TIMEOUT_SECONDS = 30.0
 #: What a condition that does not hold is answered with; "missing" where it was an ETag's.
 _OTHERS = (PreconditionFailedError, ObjectMissingError, ConditionalConflictError)
+#: How often a lease is renewed in its time; also how soon a holder sees that it is wanted.
+RENEWALS = 6
 #: An ETag that no object has.
 _NO_ETAG = "00000000000000000000000000000000"
 
@@ -230,7 +232,7 @@ class _HeldObject:
         if self._is_over:
             raise fenced(self._name)
         began = self._clock()
-        if not now and began - self._renewed_at < self._ttl / 3:
+        if not now and began - self._renewed_at < self._ttl / RENEWALS:
             return
         while True:
             renewed = replace(self._lease, expires=self._ttl)

@@ -38,6 +38,15 @@ def is_unsupported(error: S3MultipartError) -> bool:
     return error.http_status == 501 or error.s3_code in ("NotImplemented", "NotSupported")
 
 
+def _conditional_result(request: S3Request, response: S3Response) -> str | None:
+    try:
+        return verbs.put_result(request, response)
+    except S3MultipartError as error:
+        if is_unsupported(error):
+            error.retryable = False  # As a 5xx it would be.
+        raise
+
+
 class Objects:
     """The objects of one bucket; any thread.
 
@@ -90,7 +99,7 @@ class Objects:
                 if_none_match=etag is None,
             )
             try:
-                return self._sent(request, verbs.put_result)
+                return self._sent(request, _conditional_result)
             except (PreconditionFailedError, ObjectMissingError):
                 found = self.get(key)
                 if found is not None and found.body == body:
@@ -130,11 +139,18 @@ class Objects:
                 raise
             return None
 
-    def head(self, key: str) -> Got | None:
-        """Give an object's head; None if there is none."""
+    def head(self, key: str, *, denied_is_none: bool = False) -> Got | None:
+        """Give an object's head; None if there is none.
+
+        :param denied_is_none: take 403 for that, too.
+        """
         try:
             return self._sent(verbs.head_request(self.bucket, key), verbs.head_result)
-        except (ObjectMissingError, AccessDeniedError):
+        except ObjectMissingError:
+            return None
+        except AccessDeniedError:
+            if not denied_is_none:
+                raise
             return None
 
     def delete(self, key: str) -> None:

@@ -55,7 +55,7 @@ class StoreOptions:
 
     @property
     def budget_bytes(self) -> int:
-        """Bound on the bytes of parts in memory: ``workers`` parts, but no more than two large ones.
+        """Bound on the bytes of parts in memory: ``workers`` parts, of large ones no more than two.
 
         Small parts fill it with more than two.
         """

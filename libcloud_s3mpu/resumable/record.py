@@ -41,11 +41,31 @@ class Tail:
 
     :param offset: where they belong; a tail that is not at the end of the parts does not count.
     :param etag: of the object that holds them; None if the service names none.
+    :param mark: in that object's name: no two writers ever use the same, so none can replace what
+        the other acknowledged. Empty for tusd's, which has but one name.
     """
 
     offset: int
     size: int
     etag: str | None
+    mark: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The end of its object's name, as :meth:`.state.Store.side_key` takes it."""
+        return f"{self.mark}.part" if self.mark else "part"
+
+    def to_fields(self) -> dict[str, Any]:
+        return {"Offset": self.offset, "Size": self.size, "ETag": self.etag, "Mark": self.mark}
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any]) -> Tail:
+        return cls(
+            offset=int(fields["Offset"]),
+            size=int(fields["Size"]),
+            etag=fields["ETag"],
+            mark=str(fields.get("Mark") or ""),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +140,7 @@ class Record:
             "Parts": self.parts,
             "PartBytes": self.part_bytes,
             "Digest": self.digest,
-            "Tail": {"Offset": tail.offset, "Size": tail.size, "ETag": tail.etag} if tail else None,
+            "Tail": tail.to_fields() if tail else None,
             "Metadata": {
                 name: base64.b64encode(value).decode("ascii")
                 for name, value in self.metadata.items()
@@ -188,9 +208,7 @@ def _own(own: Mapping[str, Any]) -> dict[str, Any]:
         "parts": int(own["Parts"]),
         "part_bytes": int(own["PartBytes"]),
         "digest": str(own["Digest"]),
-        "tail": Tail(offset=int(tail["Offset"]), size=int(tail["Size"]), etag=tail["ETag"])
-        if tail
-        else None,
+        "tail": Tail.of_fields(tail) if tail else None,
         "expires": own.get("Expires"),
         "created": own.get("Created"),
         "token": int(own.get("Token") or 0),

@@ -16,7 +16,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable
 
 from .lease import Lock
-from .errors import UploadChecksumError, UnknownAlgorithmError
+from .errors import UploadLockedError, UploadChecksumError, UnknownAlgorithmError
 from ..protocol.checksums import Digest, new_digest, is_available
 
 #: Bytes asked of a stream at once. A break loses at most so many that were under way in it.
@@ -74,6 +74,11 @@ class Source:
             size -= len(chunk)
             self._left -= len(chunk)
         return chunks
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all that may be taken was."""
+        return self._left <= 0
 
     def has_more(self) -> bool:
         """Tell whether there is another byte, whatever the limit; it waits for it or the end."""
@@ -161,6 +166,8 @@ def verified(source: Source, expected: Expected, *, memory: int, directory: str 
                 file.write(chunk)
         if source.error is not None:
             raise source.error
+        if source.was_asked:
+            raise UploadLockedError("another writer asked for the upload; the chunk was not stored")
         expected.verify(digest)
         file.seek(0)
     except BaseException:

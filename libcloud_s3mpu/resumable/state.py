@@ -30,7 +30,12 @@ from .headers import MARK
 from .objects import Objects
 from .options import StoreOptions
 from ..protocol import wire
-from ..protocol.errors import ObjectMissingError, UploadMissingError, PreconditionFailedError
+from ..protocol.errors import (
+    S3MultipartError,
+    ObjectMissingError,
+    UploadMissingError,
+    PreconditionFailedError,
+)
 from ..transfer.single import iterate_parts
 from ..protocol.session import UploadedPart
 from ..protocol.integrity import BodyCheck
@@ -146,7 +151,7 @@ class Store:
         parts, highest = self._prefix(record)
         tail = None
         if len(parts) == highest:  # Behind a gap nobody knows where the tail belongs.
-            head = self.objects.head(self.side_key(record.name, "part"))
+            head = self.objects.head(self.side_key(record.name, "part"), denied_is_none=True)
             size = sum(part.size for part in parts)
             if head is not None and head.size:
                 tail = Tail(offset=size, size=head.size, etag=head.etag)
@@ -222,10 +227,10 @@ class Store:
         if record.length is None or size != record.length:
             return False
         mark = headers.get(MARK)
-        if mark is not None or (record.is_ours and record.digest):
+        if mark is not None or record.created is not None:
             return bool(mark == record.name)
-        # tusd marks nothing: an object of that size, made of parts, is as much as there is.
-        return "-" in (etag or "")
+        # tusd marks nothing: an object of that size, made of parts (or joined), is all there is.
+        return record.final or "-" in (etag or "")
 
     def noted(self, kept: Kept) -> Kept:
         """Commit what was found out; that it could not be noted changes nothing of it."""
@@ -272,3 +277,12 @@ class Store:
             found = self.objects.head(self.side_key(record.name, "info"))
             etag = found.etag if found is not None else None
         return Kept(record=record, info_etag=etag)
+
+
+def forget_tail(store: Store, record: Record) -> None:
+    """Remove the object of a tail that no record names any more; what is left over harms nobody."""
+    assert record.tail is not None
+    try:
+        store.objects.delete(store.side_key(record.name, record.tail.kind))
+    except S3MultipartError as error:
+        log.info("a tail of upload %s was left over: %s", record.id, error)

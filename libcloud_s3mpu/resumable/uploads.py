@@ -3,32 +3,29 @@
 
 Read :meth:`ResumableUploads.write` first; then :mod:`.write` (how bytes become parts),
 :mod:`.state` (what counts, and how it is committed), :mod:`.finish` and :mod:`.concat`. Locks are
-in :mod:`.lease`. Nothing here knows HTTP.
+in :mod:`.lease`, what is set up once in :mod:`.base`. Nothing here knows HTTP.
 """
 
 from __future__ import annotations
 
-import time
 import secrets
 from typing import Any
-from contextlib import suppress, contextmanager
 from dataclasses import replace
-from collections.abc import Mapping, Callable, Iterator, Sequence
+from collections.abc import Mapping, Iterator, Sequence
 
-from libcloud.storage.base import Object, Container
+from libcloud.storage.base import Object
 
 from . import concat as joining
 from . import expire as expiring
+from .base import UploadStore, is_whole, checked_length
 from .info import UploadInfo
-from .lease import Lock, Locker
-from .locks import MemoryLocker
-from .state import Kept, Store
+from .lease import Lock
+from .state import Kept
 from .write import Write
 from .create import begin
 from .errors import (
     UploadGoneError,
     UploadFinalError,
-    UploadLockedError,
     InvalidLengthError,
     OffsetMismatchError,
     UploadNotFoundError,
@@ -37,18 +34,12 @@ from .errors import (
 )
 from .finish import remove, complete
 from .record import name_of
-from .source import Source, Checksum, Expected, verified, algorithms
-from .objects import Objects
-from .options import MAX_OBJECT_SIZE, StoreOptions, limited, with_slash
+from .source import Source, Checksum, Expected, verified
 from .reading import read_range
-from .locks_s3 import S3Locker
 from ..arguments import naming
-from ..protocol.limits import MIB
-from ..protocol.endpoint import check_bucket
-from ..protocol.integrity import BodyCheck, body_check
 
 
-class ResumableUploads:
+class ResumableUploads(UploadStore):
     """Uploads that arrive in pieces, at any time, in any process; their state is in S3 alone.
 
     Any number of threads and processes may use one bucket, each with its own object or the same.
@@ -74,77 +65,6 @@ class ResumableUploads:
     :param use_tags: tag side objects ``Tus-Completed=false`` or ``true``, for lifecycle rules.
     """
 
-    def __init__(
-        self,
-        driver: Any,
-        container: Container,
-        prefix: str = "uploads/",
-        *,
-        min_part: int | None = None,
-        part: int = 8 * MIB,
-        expires: float | None = None,
-        locker: Locker | None = None,
-        workers: int = 4,
-        equal_parts: bool | None = None,
-        object_prefix: str | None = None,
-        metadata_object_prefix: str | None = None,
-        max_part_size: int | None = None,
-        max_multipart_parts: int | None = None,
-        max_object_size: int | None = None,
-        max_buffered_parts: int = 20,
-        temporary_directory: str | None = None,
-        disable_content_hashes: bool = False,
-        use_tags: bool = False,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        check_bucket(container.name)
-        limits = driver.ex_limits
-        objects_at = with_slash(prefix if object_prefix is None else object_prefix)
-        side_at = metadata_object_prefix
-        self.driver = driver
-        self.container = container
-        self.options = StoreOptions(
-            object_prefix=objects_at,
-            metadata_object_prefix=objects_at if side_at is None else with_slash(side_at),
-            min_part_size=limited(limits, min_part, name="min_part_size"),
-            preferred_part_size=part,
-            max_part_size=limited(limits, max_part_size, name="max_part_size"),
-            max_multipart_parts=limited(limits, max_multipart_parts, name="max_parts"),
-            max_object_size=min(limits.max_object_size, MAX_OBJECT_SIZE)
-            if max_object_size is None
-            else limited(limits, max_object_size, name="max_object_size"),
-            workers=workers,
-            max_buffered_parts=max_buffered_parts,
-            equal_parts=limits.uniform_parts if equal_parts is None else equal_parts,
-            temporary_directory=temporary_directory,
-            disable_content_hashes=disable_content_hashes,
-            use_tags=use_tags,
-            expires_seconds=expires,
-        )
-        objects = Objects(driver._transport, container.name, policy=driver.ex_options.retry)
-        self._store = Store(
-            objects,
-            self.options,
-            check=_check(driver, disable_content_hashes),
-            clock=clock,
-        )
-        self._locker: Locker = locker or S3Locker(
-            driver,
-            container,
-            prefix=self.options.metadata_object_prefix,
-            fallback=MemoryLocker(),
-        )
-
-    @property
-    def max_object_size(self) -> int:
-        """The largest upload in bytes: what the options allow, and parts of all sizes reach."""
-        return self._store.sizes.reach
-
-    @property
-    def checksum_algorithms(self) -> tuple[str, ...]:
-        """What :meth:`write` can check a chunk by, as things are installed."""
-        return algorithms()
-
     # -- the life of an upload -------------------------------------------------------------------
 
     def create(
@@ -168,7 +88,7 @@ class ResumableUploads:
         :raises InvalidRequestError: for a key or header that cannot be. Nothing was sent.
         """
         with naming(self.driver):
-            if length is not None and _checked_length(length) > self.max_object_size:
+            if length is not None and checked_length(length) > self.max_object_size:
                 raise self._above(length)
             kept = begin(
                 self._store,
@@ -195,7 +115,7 @@ class ResumableUploads:
         """
         with naming(self.driver):
             kept = self._store.seen(self._store.read(id))
-            if _is_whole(kept):
+            if is_whole(kept):
                 kept = self._finished(id)
             return kept.record.info()
 
@@ -233,12 +153,12 @@ class ResumableUploads:
                 )
             limit = self.max_object_size if record.length is None else record.length
             source = Source(stream, limit=limit - offset, lock=lock)
-            if record.state == "finished" or _is_whole(kept):
+            if record.state == "finished" or is_whole(kept):
                 if source.has_more():
                     raise UploadTooLargeError(f"upload {id} has all its {limit} bytes", id=id)
             else:
                 kept = self._stored(kept, lock, source, expected)
-            if _is_whole(kept):
+            if is_whole(kept):
                 kept = complete(self._store, kept, lock)
         if source.error is not None:
             raise source.error
@@ -266,7 +186,7 @@ class ResumableUploads:
         :raises InvalidLengthError: if it is known, or less than what is there.
         :raises UploadTooLargeError: if it is more than an upload may have.
         """
-        _checked_length(length)
+        checked_length(length)
         with naming(self.driver), self._held(id) as lock:
             kept = self._store.seen(self._store.read(id))
             record = kept.record
@@ -278,10 +198,12 @@ class ResumableUploads:
                 raise InvalidLengthError(
                     f"upload {id} has {record.offset} bytes already, more than {length}", id=id
                 )
-            if length > self.max_object_size:
+            sizes = self._store.sizes
+            is_other = sizes.equal and sizes.full(1, 0, length) != sizes.preferred
+            if length > self.max_object_size or (is_other and record.parts):
                 raise self._above(length)
             kept = self._store.commit(kept, replace(record, length=length), lock)
-            if _is_whole(kept):
+            if is_whole(kept):
                 kept = complete(self._store, kept, lock)
             return kept.record.info()
 
@@ -404,65 +326,3 @@ class ResumableUploads:
         """
         with naming(self.driver):
             return expiring.expire(self._store, self._locker, older_than=older_than)
-
-    # -- private ---------------------------------------------------------------------------------
-
-    @contextmanager
-    def _held(self, id: str) -> Iterator[Lock]:
-        lock = self._locker.acquire(name_of(id))
-        try:
-            yield lock
-        finally:
-            with suppress(Exception):
-                lock.release()
-
-    def _finished(self, id: str) -> Kept:
-        """Complete an upload, unless that was done."""
-        with self._held(id) as lock:
-            kept = self._store.seen(self._store.read(id))
-            if kept.record.state == "finished":
-                return kept
-            if not _is_whole(kept):
-                raise UploadUnfinishedError(
-                    f"upload {id} has {kept.record.offset} of {kept.record.length} bytes", id=id
-                )
-            return complete(self._store, kept, lock)
-
-    def _above(self, length: int) -> UploadTooLargeError:
-        return UploadTooLargeError(
-            f"{length} bytes are more than the {self.max_object_size} that an upload may have"
-        )
-
-    def __repr__(self) -> str:
-        return f"<ResumableUploads {self.container.name}/{self.options.object_prefix}>"
-
-
-def _is_whole(kept: Kept) -> bool:
-    """Tell whether all bytes are there, and the object is not."""
-    record = kept.record
-    return record.state == "open" and record.length == record.offset
-
-
-def _checked_length(length: Any) -> int:
-    if not isinstance(length, int) or isinstance(length, bool):
-        raise TypeError(f"length must be an int, not {type(length).__name__}")
-    if length < 0:
-        raise InvalidLengthError(f"length must not be negative, not {length}")
-    return length
-
-
-def _check(driver: Any, is_disabled: bool) -> BodyCheck:
-    """Choose the check of the parts: the driver's, but for those that every later request needs.
-
-    A CRC is declared when an upload begins, and complete must name that of every part; who completes
-    need not be who sent them. Signing the payload is the check that needs no memory.
-    """
-    if is_disabled:
-        return BodyCheck(algorithm=None, is_signed=False)
-    found = body_check(driver.ex_options, driver.ex_limits, is_secure=driver._is_secure)
-    if found.s3_algorithm is None:
-        return found
-    return BodyCheck(algorithm=None, is_signed=True)
-
-
-__all__ = ["ResumableUploads", "UploadLockedError"]

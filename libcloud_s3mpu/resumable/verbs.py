@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The small objects beside an upload, as S3 has them: put (on a condition), get, head, delete, list.
+"""The small objects beside an upload: put (on a condition), get, head, delete, list.
 
 Requests are values and answers are judged here; sending and retrying is :class:`.objects.Objects`.
 """

@@ -6,20 +6,21 @@ The calling thread owns the stream, the record and the lock; workers own one par
 read, so that the parts in memory never exceed the budget.
 
 What is acknowledged is the gapless run of parts that arrived, behind those that counted before;
-parts behind a gap are forgotten, and their numbers used again. The tail's object is replaced only
-after its bytes are in a part, and counts only where the record says so: whatever request is the
-last one that is sent, the record that is read next tells the truth.
+parts behind a gap are forgotten, and their numbers used again. A tail's object is never changed: a
+new one has another name, and the old one goes once the record names the new one, or counts a part
+that has its bytes. Whatever request is the last one sent, the record that is read next is true.
 """
 
 from __future__ import annotations
 
 import time
 import logging
+import secrets
 from typing import Any
 from dataclasses import replace
 
 from .lease import Lock
-from .state import Kept, Store
+from .state import Kept, Store, forget_tail
 from .errors import FencedError, OffsetMismatchError, UploadTooLargeError
 from .record import Tail, chained
 from .source import Source
@@ -37,12 +38,11 @@ log = logging.getLogger("libcloud_s3mpu.resumable")
 
 #: Retries that the parts of one write share while none succeeds, as :mod:`..transfer.upload` has.
 SHARED_RETRIES = 28
+#: Seconds that parts whose connection was cut may take to end, and between two cuts.
+ABANDON_SECONDS = 5.0
+CUT_AGAIN_SECONDS = 0.05
 #: Seconds after which parts that arrived are committed although the write goes on.
 COMMIT_SECONDS = 3.0
-#: Names the tail that this one extends: a tail that was replaced while its record was not still
-#: begins with the bytes that the record counts.
-EXTENDS = "x-amz-meta-s3mpu-extends"
-AT = "x-amz-meta-s3mpu-offset"
 
 
 class Write:
@@ -75,19 +75,23 @@ class Write:
     def run(self) -> Kept:
         """Store what the source gives; gives back what is committed.
 
-        :raises UploadTooLargeError: if there is more than the length; the bytes up to the last whole
-            part were stored.
+        :raises UploadTooLargeError: if there is more than the length; what was sent in whole parts
+            before that stays.
         :raises S3MultipartError: if S3 would not; what arrived before a gap was committed.
         """
         try:
             rest = self._send_parts()
             self._drain()
             self._keep_rest(rest)
+            if self._source.is_full and self._source.has_more():
+                raise self._too_large("an upload has no more")
             return self._kept
         except FencedError:
             self._abandon()
             raise
-        except Exception:
+        except Exception as error:
+            if not isinstance(error, UploadTooLargeError):
+                self._window.cancel()  # What waits, and what would be tried again.
             self._drain_failed()
             raise
         except BaseException:
@@ -105,15 +109,17 @@ class Write:
         held = self._tail_bytes()
         while True:
             if number > sizes.max_parts:
-                raise self._too_large(f"part numbers end at {sizes.max_parts}")
+                if self._source.has_more():
+                    raise self._too_large(f"part numbers end at {sizes.max_parts}")
+                return held, sum(map(len, held))
             size = sizes.full(number, offset, length)
             while not self._window.reserve(size):
                 self._collect()
             body = self._take(size, held)
             got = body.size if body is not None else 0
             is_last = length is not None and offset + got == length
-            if is_last and self._source.has_more():
-                self._let_go(body, size)
+            if is_last and self._has_more(body):
+                self._window.release(size)
                 raise self._too_large(f"its length is {length} bytes")
             if not got or not self._is_part(number, got, offset, size, is_last=is_last):
                 rest = [bytes(chunk) for chunk in body.buffers()] if got else []
@@ -124,6 +130,16 @@ class Write:
             number, offset = number + 1, offset + got
             if is_last or (self._source.has_ended and got < size):
                 return [], 0
+
+    def _has_more(self, body: Any) -> bool:
+        """Tell whether there is more than the last part; then its body is let go of."""
+        more = True
+        try:
+            more = self._source.has_more()
+        finally:
+            if more:
+                body.release()
+        return more
 
     def _let_go(self, body: Any, cost: int) -> None:
         self._window.release(cost)
@@ -153,7 +169,11 @@ class Write:
         return MemoryBody(chunks, got) if got else None
 
     def _send(self, number: int, body: Any, *, cost: int, here: bool) -> None:
-        self._lock.check()
+        try:
+            self._lock.check()
+        except BaseException:
+            self._let_go(body, cost)
+            raise
         upload_id = self._record.upload_id
 
         def make_request(digests: BodyDigests) -> S3Request:
@@ -238,6 +258,7 @@ class Write:
                 self._window.wait()
                 self._look()
             self._look()
+            self._release()
             if self._record.parts > self._kept.record.parts:
                 self._commit()
         except Exception as error:
@@ -246,11 +267,20 @@ class Write:
     def _abandon(self) -> None:
         """Stop as soon as may be, and acknowledge nothing more."""
         self._window.cancel()
-        for job in list(self._jobs):
-            job.cut()
+        until = time.monotonic() + ABANDON_SECONDS
+        while self._window.in_flight and time.monotonic() < until:
+            for job in list(self._jobs):
+                job.cut()
+            self._window.wait(CUT_AGAIN_SECONDS)
+            self._look()
         if not self._window.in_flight:
-            return
-        self._window.wait(1.0)
+            self._release()
+
+    def _release(self) -> None:
+        """Let go of the parts that no worker will begin."""
+        for job in self._jobs:
+            job.release()
+        self._jobs.clear()
 
     # -- the tail --------------------------------------------------------------------------------
 
@@ -262,17 +292,11 @@ class Write:
         record = self._record
         if not record.tail_size or record.tail is None:
             return []
-        tail = record.tail
-        store = self._store
-        got = store.objects.get(
-            store.side_key(record.name, "part"), limit=max(tail.size, store.options.max_part_size)
-        )
-        if got is not None and len(got.body) >= tail.size:
-            by = got.headers
-            is_same = got.etag == tail.etag or tail.etag is None
-            extends = by.get(EXTENDS) == tail.etag and by.get(AT) == str(tail.offset)
-            if is_same or extends:
-                return [got.body[: tail.size]]
+        tail, store = record.tail, self._store
+        key = store.side_key(record.name, tail.kind)
+        got = store.objects.get(key, limit=max(tail.size, store.options.max_part_size))
+        if got is not None and len(got.body) >= tail.size and tail.etag in (None, got.etag):
+            return [got.body[: tail.size]]
         self._record = replace(record, tail=None)
         self._commit()
         raise OffsetMismatchError(
@@ -287,21 +311,27 @@ class Write:
         chunks, size = rest
         record = self._record
         if size > record.tail_size:
-            store, before = self._store, record.tail if record.tail_size else None
+            store = self._store
             self._lock.check(now=True)
-            headers = {AT: str(record.part_bytes), **store.tag_headers(completed=False)}
-            if before is not None and before.etag is not None:
-                headers[EXTENDS] = before.etag
-            key = store.side_key(record.name, "part")
+            tail = Tail(offset=record.part_bytes, size=size, etag=None, mark=secrets.token_hex(4))
+            key = store.side_key(record.name, tail.kind)
+            headers = store.tag_headers(completed=False)
             etag = store.objects.put(key, b"".join(chunks), headers=headers)
-            tail = Tail(offset=record.part_bytes, size=size, etag=etag)
-            self._record = replace(record, tail=tail)
+            self._record = replace(record, tail=replace(tail, etag=etag))
         if self._record != self._kept.record:
-            self._commit()
+            try:
+                self._commit()
+            except FencedError:
+                if self._record.tail != self._kept.record.tail:
+                    forget_tail(self._store, self._record)  # Nobody else knows of it.
+                raise
 
     def _commit(self) -> None:
+        before = self._kept.record
         self._kept = self._store.commit(self._kept, self._record, self._lock)
         self._record = self._kept.record
+        if before.tail is not None and before.tail != self._record.tail:
+            forget_tail(self._store, before)
         self._committed_at = time.monotonic()
 
     def _too_large(self, reason: str) -> UploadTooLargeError:
