@@ -18,7 +18,7 @@ from .direct import NO_CHECK, DirectUpload
 from .presign import EXPIRES_SECONDS
 from .protocol import wire
 from .sessions import endpoint_of
-from .arguments import naming, target_of
+from .arguments import naming, place_of, target_of
 from .protocol.direct import DirectPlan, planned_part_size, check_direct_headers
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
@@ -150,6 +150,13 @@ class DirectUploadExtensions:
         wanted.check_place(
             endpoint=endpoint_of(self.connection.endpoint), container=name, object_name=object_name
         )
+        place_of(Container(plan.container, {}, self), plan.object_name, self.ex_limits)
+        if plan.number_of_parts > self.ex_limits.max_parts:
+            raise InvalidRequestError(
+                f"{plan.number_of_parts} parts are more than the {self.ex_limits.max_parts} of "
+                "this service",
+                upload_id=plan.upload_id,
+            )
         return DirectUpload(self, plan)
 
     def ex_cleanup_direct_uploads(self, saved: Iterable[str | bytes | DirectPlan]) -> list[str]:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Callable
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
+from .cors import CorsExtensions
 from .keys import KeyExtensions
 from .presign import PresignExtensions
 from .protocol import wire
@@ -50,6 +51,7 @@ class AmazonS3MultipartDriver(
     MaintenanceExtensions,
     PresignExtensions,
     DirectUploadExtensions,
+    CorsExtensions,
     KeyExtensions,
     S3StorageDriver,  # type: ignore[misc]
 ):

@@ -23,12 +23,13 @@ OPERATIONS: Final = frozenset(
         "ListObjects", "ListObjectsV2", "DeleteObjects", "PutObject", "CopyObject", "GetObject",
         "HeadObject", "DeleteObject", "InitiateMultipartUpload", "UploadPart", "UploadPartCopy",
         "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts", "ListMultipartUploads",
+        "PostObject",
     }
 )  # fmt: skip
 
 #: Operations whose request has a body, and must say how long it is.
 WITH_BODY: Final = frozenset(
-    {"PutObject", "UploadPart", "CompleteMultipartUpload", "DeleteObjects"}
+    {"PutObject", "UploadPart", "CompleteMultipartUpload", "DeleteObjects", "PostObject"}
 )
 
 # What S3 knows and this fake does not: better a 501 than an object called by accident.
@@ -104,7 +105,7 @@ def _address(request: Request, path: str, vhost_domain: str | None) -> tuple[str
     return decode(bucket), decode(key)
 
 
-def _of_bucket(method: str, query: Mapping[str, str]) -> str:
+def _of_bucket(method: str, query: Mapping[str, str], is_form: bool) -> str:
     if method == "GET":
         if "location" in query:
             return "GetBucketLocation"
@@ -112,7 +113,7 @@ def _of_bucket(method: str, query: Mapping[str, str]) -> str:
             return "ListMultipartUploads"
         return "ListObjectsV2" if query.get("list-type") == "2" else "ListObjects"
     if method == "POST":
-        return "DeleteObjects" if "delete" in query else ""
+        return "DeleteObjects" if "delete" in query else "PostObject" if is_form else ""
     return {"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}.get(method, "")
 
 
@@ -146,7 +147,8 @@ def parse(request: Request, vhost_domain: str | None = None) -> Call:
         copies = request.header("x-amz-copy-source") is not None
         operation = _of_object(request.method, query, copies)
     elif bucket:
-        operation = _of_bucket(request.method, query)
+        is_form = (request.header("content-type") or "").startswith("multipart/form-data")
+        operation = _of_bucket(request.method, query, is_form)
     else:
         operation = "ListBuckets" if request.method == "GET" else ""
     if not operation:

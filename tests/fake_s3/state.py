@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import field, replace, dataclass
 from collections.abc import Mapping, Callable
 
-from tests.fake_s3 import listing, objects, multipart
+from tests.fake_s3 import forms, listing, objects, multipart
 from tests.fake_s3.sigv4 import Keyring, verify
 from tests.fake_s3.store import (
     Store,
@@ -231,7 +231,9 @@ class FakeS3:
             raise S3Error("NotImplemented", text, Header="Transfer-Encoding")
         if call.operation in WITH_BODY and call.header("content-length") is None:
             raise S3Error("MissingContentLength")
-        if not self.anonymous:
+        if call.operation == "PostObject":
+            call = forms.allowed(call, self.keyring, self.clock())
+        elif not self.anonymous:
             verify(call.request, self.keyring, self.clock())
         return _HANDLERS[call.operation](self.store, call)
 

@@ -279,6 +279,9 @@ def test_a_saved_form_is_for_its_own_object_and_service(s3: Service) -> None:
         {"headers": None},
         {"expires_epoch": "soon"},
         {"more": 1},
+        {"size_bytes": 1000},
+        {"container": "a/b"},
+        {"object_name": "a\x00"},
     ],
 )
 def test_a_saved_form_that_is_none_is_refused(s3: Service, change: dict[str, Any]) -> None:
@@ -410,3 +413,41 @@ def test_sizes_of_parts_are_equal_and_fit_the_service() -> None:
             assert found <= limits.max_part_size
     # One PUT is never more than the service takes.
     assert planned(6 * 1024 * MIB, threshold_bytes=10 * 1024 * MIB) == 20 * MIB
+
+
+def test_urls_carry_the_token_and_hold_with_no_other() -> None:
+    keys = {"AKIDTEMP": ("temp/secret", "tok/en+1="), "AKIDFAKE": "fake/secret+key"}
+    with service(
+        credentials=keys, driver={"key": "AKIDTEMP", "secret": "temp/secret", "token": "tok/en+1="}
+    ) as s3:
+        direct = begin(s3)
+        url = direct.part_urls([1])[1]
+        token = "&X-Amz-Security-Token=tok%2Fen%2B1%3D"
+        assert token in url
+        for changed in (url.replace(token, ""), url.replace("en%2B1", "en%2B2")):
+            assert send(changed, b"abcde")[0] == 403
+        assert send(url, b"abcde")[0] == 200
+        s3.fake.keyring.expired_tokens.add("tok/en+1=")
+        assert send(url, b"abcde")[0] == 400
+        s3.fake.keyring.expired_tokens.clear()
+        direct.abort()
+
+
+def test_a_url_of_one_bucket_in_the_host_name_is_for_no_other() -> None:
+    with service(vhost_domain="localhost") as s3:
+        driver = s3.driver.__class__(
+            "AKIDFAKE",
+            "fake/secret+key",
+            host="localhost",
+            port=s3.server.port,
+            secure=False,
+            region="us-east-1",
+            ex_addressing="virtual",
+        )
+        url = driver.ex_get_object_upload_url(s3.container, "a b", size_bytes=5)
+        host = f"bucket.localhost:{s3.server.port}"
+        assert url.startswith(f"http://{host}/a%20b?")
+        near = url.replace("bucket.localhost", "127.0.0.1")
+        assert send(near, b"abcde", host=host.replace("bucket", "bucket2"))[0] == 403
+        assert send(near, b"abcde", host=host)[0] == 200
+        assert s3.stored("a b") == b"abcde"
