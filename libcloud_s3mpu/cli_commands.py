@@ -15,6 +15,7 @@ from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Container
 
 from .cli_demo import demo
+from .cli_serve import serve
 from .cli_words import S3Url, Failed, printable
 from .cli_errors import words
 from .cli_service import (
@@ -145,5 +146,5 @@ def mb(session: Session, where: S3Url) -> int:
     return 0
 
 
-for command in (put, get, demo, uploads):
+for command in (put, get, demo, uploads, serve):
     commands.add_command(command)
