@@ -77,12 +77,15 @@ class _Pipe:
         if waits:
             await self._is_asked.wait()
         while True:
+            was_whole = self._is_whole
             message = await receive()
             if message["type"] == "http.disconnect":
                 with self._changed:
                     self.is_gone = True
                     self._changed.notify_all()
                 return
+            if was_whole:
+                return  # Nothing else may follow the end of a body.
             with self._changed:
                 data = message.get("body", b"")
                 if data:
