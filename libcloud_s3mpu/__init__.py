@@ -58,6 +58,7 @@ from .protocol.session import (
 )
 from .protocol.signing import Credentials
 from .transfer.journal import FileJournal, MemoryJournal
+from .resumable.uploads import ResumableUploads
 from .protocol.presigning import Presigner, UploadForm
 from .transfer.credentials import CredentialsError, ExpiringCredentials, botocore_credentials
 
@@ -84,6 +85,7 @@ __all__ = [
     "PartUploaded",
     "PreconditionFailedError",
     "RetriesExhaustedError",
+    "ResumableUploads",
     "RetryPolicy",
     "S3MultipartError",
     "ServiceError",

@@ -98,13 +98,14 @@ def remove(store: Store, kept: Kept) -> None:
                     return
                 kept = found
     objects = store.objects
-    abort_upload(
-        sender=objects.sender,
-        target=store.target(record),
-        upload_id=record.upload_id,
-        policy=objects.policy,
-        verifies=True,
-    )
+    if record.etag is None:  # Finished ones have no parts; Swift lists them all the same.
+        abort_upload(
+            sender=objects.sender,
+            target=store.target(record),
+            upload_id=record.upload_id,
+            policy=objects.policy,
+            verifies=True,
+        )
     objects.delete(record.key)
     for key in _sides(store, record):
         objects.delete(key)

@@ -65,13 +65,17 @@ def put_request(
     headers: Mapping[str, str],
     if_match: str | None = None,
     if_none_match: bool = False,
+    is_quoted: bool = True,
 ) -> S3Request:
     """Make the ``PUT`` of a small object; its body is signed, which every service verifies.
 
     :param if_match: an ETag that must be there now.
     :param if_none_match: nothing must be there now.
+    :param is_quoted: write the ETag as HTTP has it.
     """
-    conditions = {"if-match": quoted(if_match)} if if_match is not None else {}
+    conditions = {}
+    if if_match is not None:
+        conditions["if-match"] = quoted(if_match) if is_quoted else if_match
     if if_none_match:
         conditions["if-none-match"] = "*"
     return S3Request(
