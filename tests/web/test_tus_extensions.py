@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.web.doors import Sent
-from tests.web.conftest import MAX_SIZE, Tus, b64, checksum
+from tests.web.doors import Sent, head_of
+from tests.web.conftest import TYPE, VERSION, MAX_SIZE, Tus, b64, checksum
 from tests.web.test_tus_core import DATA, until
 
 
@@ -39,6 +39,24 @@ class TestCreationWithUpload:
     def test_w4_bytes_of_another_type_are_refused(self, tus: Tus) -> None:
         assert tus.post(5, b"abcde", Content_Type="text/plain").status == 415
         assert list(tus.uploads.list()) == []
+
+    def test_w5_100_continue_comes_before_the_body_or_not_at_all(self, tus: Tus) -> None:
+        if not tus.is_raw:
+            pytest.skip("needs a connection")
+        headers = {**VERSION, "Content-Type": TYPE, "Expect": "100-continue"}
+        sent = Sent(b"abcde")
+        with tus.door.connect() as refused:
+            refused.socket.sendall(
+                head_of("POST", tus.base, {**headers, "Upload-Length": "3"}, sent)
+            )
+            assert refused.answer().status == 413
+        with tus.door.connect() as taken:
+            taken.socket.sendall(head_of("POST", tus.base, {**headers, "Upload-Length": "5"}, sent))
+            assert taken.answer().status == 100
+            taken.send_body(sent)
+            answer = taken.answer()
+        assert (answer.status, answer["Upload-Offset"]) == (201, "5")
+        assert tus.stored(answer["Location"]) == b"abcde"
 
     def test_w6_of_a_broken_post_what_arrived_is_kept(self, tus: Tus) -> None:
         tus.post(len(DATA), Sent(DATA[:12], cut="fin", length=len(DATA)))
@@ -206,9 +224,6 @@ class TestTermination:
     def test_t4_during_a_patch(self, tus: Tus) -> None:
         if not tus.is_raw:
             pytest.skip("needs a connection that stalls")
-        from tests.web.doors import head_of
-        from tests.web.conftest import TYPE, VERSION
-
         url = tus.create(len(DATA))
         headers = {**VERSION, "Content-Type": TYPE, "Upload-Offset": "0"}
         with tus.door.connect() as writing:
