@@ -16,6 +16,7 @@ from libcloud.storage.base import Container
 
 from .cli_copy import cp
 from .cli_demo import demo
+from .cli_serve import serve
 from .cli_words import S3Url, Failed, printable
 from .cli_doctor import doctor
 from .cli_errors import words
@@ -150,5 +151,5 @@ def mb(session: Session, where: S3Url) -> int:
     return 0
 
 
-for command in (put, resume, get, cp, demo, uploads, doctor):
+for command in (put, resume, get, cp, demo, uploads, doctor, serve):
     commands.add_command(command)

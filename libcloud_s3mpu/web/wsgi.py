@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A handler as a WSGI app (PEP 3333), for any server and framework that speak it.
+
+A thin skin: the environ becomes a :class:`~.messages.Request`, whose body is read from
+``wsgi.input`` while it arrives, and the response goes back piece by piece.
+
+::
+
+    app = tus_wsgi(TusHandler(uploads))                        # gunicorn module:app
+    flask_app.wsgi_app = DispatcherMiddleware(flask_app.wsgi_app, {"/files": app})
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Protocol
+from collections.abc import Mapping, Callable, Iterable, Iterator
+
+from .messages import Request, Response, InputBody, text_response
+
+__all__ = ["direct_wsgi", "request_of_environ", "tus_wsgi", "wsgi_app"]
+
+#: What is read of a refused request's body, so that the client sees the answer and not a reset.
+_DRAINED_BYTES = 256 * 1024
+_PIECE_BYTES = 64 * 1024
+
+Environ = Mapping[str, Any]
+
+
+class Handler(Protocol):
+    """What is mounted: TusHandler, DirectHandler."""
+
+    def handle(self, request: Request) -> Response: ...
+
+
+def wsgi_app(
+    handler: Handler, *, trailers: Callable[[Environ], Mapping[str, str]] | None = None
+) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+    """Make a WSGI app of a handler.
+
+    :param trailers: gives the trailers of a chunked body after its end was read, where the server
+        has a way to them; WSGI itself has none. A server may also put such a function into the
+        environ as ``wsgi.trailers``.
+    """
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = request_of_environ(environ, trailers=trailers)
+        if request is None:
+            response = text_response(400, "a path that is not UTF-8\n")
+            start_response("400 Bad Request", list(response.headers))
+            return response.body
+        response = handler.handle(request)
+        start_response(_status_line(response.status), list(response.headers))
+        return _Answer(response, request, expects=bool(environ.get("HTTP_EXPECT")))
+
+    return app
+
+
+#: The same for both handlers; the names say at the place of use what is mounted there.
+tus_wsgi = wsgi_app
+direct_wsgi = wsgi_app
+
+
+def request_of_environ(
+    environ: Environ, *, trailers: Callable[[Environ], Mapping[str, str]] | None = None
+) -> Request | None:
+    """Make the request of an environ; a Django view has one in ``request.environ``.
+
+    None if the path is not UTF-8.
+    """
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    given = trailers or environ.get("wsgi.trailers")
+    try:
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8")
+        mount = environ.get("SCRIPT_NAME", "").encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return None
+    return Request(
+        method=environ["REQUEST_METHOD"],
+        path=path,
+        mount=mount,
+        query=environ.get("QUERY_STRING", ""),
+        headers=headers,
+        body=_body(environ),
+        scheme=environ.get("wsgi.url_scheme", "http"),
+        trailers=(lambda: _lower(given(environ))) if given is not None else dict,
+        gives_trailers=given is not None,
+        is_streamed="waitress.client_disconnected" not in environ,
+        cancelled=environ.get("waitress.client_disconnected", lambda: False),
+        native=environ,
+    )
+
+
+def _body(environ: Environ) -> InputBody:
+    """Read as PEP 3333 allows: by Content-Length, or to the end where the server promises one."""
+    source = environ["wsgi.input"]
+    # read(n) waits for all n bytes, so a stalled client keeps back what has arrived of them; read1,
+    # where a server's reader has it, does not. Elsewhere the pieces are small.
+    read = getattr(source, "read1", None) or (lambda size: source.read(min(size, _PIECE_BYTES)))
+    text = environ.get("CONTENT_LENGTH") or ""
+    if text.isascii() and text.isdigit():
+        return InputBody(read, int(text))
+    # gunicorn, waitress, mod_wsgi and Werkzeug's own server set it; elsewhere reading without a
+    # length may block for ever.
+    return InputBody(read, None if environ.get("wsgi.input_terminated") else 0)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _status_line(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:  # 460 of tus
+        return f"{status} Checksum Mismatch" if status == 460 else f"{status} Unknown"
+
+
+class _Answer:
+    """A response's body; closing it reads some of what the client is still sending."""
+
+    def __init__(self, response: Response, request: Request, *, expects: bool) -> None:
+        self._response = response
+        self._request = request
+        self._expects = expects
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._response.body
+
+    def close(self) -> None:
+        close = getattr(self._response.body, "close", None)
+        if close is not None:
+            close()
+        # A client that waits for 100 Continue sends nothing now; asking would make it send.
+        left = 0 if self._expects else _DRAINED_BYTES
+        while left > 0:
+            data = self._request.body.read(min(left, _PIECE_BYTES))
+            if not data:
+                return
+            left -= len(data)

@@ -1,0 +1,617 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Direct uploads over HTTP: the three layouts, by three doors, and what hostile clients get."""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+import base64
+import urllib.error
+import urllib.request
+from typing import Any
+from contextlib import ExitStack
+from urllib.parse import quote, unquote, urlsplit, urlencode
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.web.doors import Sent, Answer, open_door
+from tests.unit.small import Service
+from tests.web.conftest import LIMITS
+from libcloud_s3mpu.web.cors import Cors
+from libcloud_s3mpu.web.direct import DirectHandler
+from libcloud_s3mpu.web.messages import Refuse
+
+PREFIX = "people/7/"
+SECRET = b"sixteen bytes or more"
+PARTS = [b"abcde", b"fghij", b"kl"]
+
+
+def yes(request: Any, action: str, key: str) -> bool:
+    return True
+
+
+class Direct:
+    """A client of the handler, which speaks to the bucket by the URLs that it is given."""
+
+    def __init__(self, door: Any, made: Service) -> None:
+        self.door = door
+        self.made = made
+
+    def send(self, method: str, target: str, value: Any = None, **headers: str) -> Answer:
+        sent = None
+        if value is not None:
+            data = value if isinstance(value, bytes) else json.dumps(value).encode()
+            sent = Sent(data)
+        answer: Answer = self.door.send(
+            method, target, {n.replace("_", "-"): v for n, v in headers.items()}, sent
+        )
+        return answer
+
+    def json(self, method: str, target: str, value: Any = None) -> Any:
+        answer = self.send(method, target, value)
+        assert answer.status in (200, 201), answer
+        return json.loads(answer.body)
+
+    def begin(self, filename: str = "a b.txt") -> tuple[str, str]:
+        made = self.json("POST", "/up/s3/multipart", {"filename": filename, "type": "text/plain"})
+        return made["key"], made["uploadId"]
+
+    def path(self, key: str, upload_id: str, rest: str = "", **query: str) -> str:
+        more = f"/{rest}" if rest else ""
+        parameters = urlencode({"key": key, **query})
+        return f"/up/s3/multipart/{quote(upload_id, safe='')}{more}?{parameters}"
+
+    def put_parts(self, key: str, upload_id: str, parts: list[bytes]) -> list[dict[str, Any]]:
+        numbers = ",".join(str(n) for n in range(1, len(parts) + 1))
+        urls = self.json("GET", self.path(key, upload_id, "batch", partNumbers=numbers))
+        sent = []
+        for number, data in enumerate(parts, 1):
+            status, etag, _ = s3(urls["presignedUrls"][str(number)], data)
+            assert status == 200
+            sent.append({"PartNumber": number, "ETag": etag})
+        return sent
+
+
+def s3(
+    url: str, data: bytes | None = b"", method: str = "PUT", **headers: str
+) -> tuple[int, str, bytes]:
+    """Send to the bucket as a browser does, without any keys."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, data=data, method=method, headers=given)
+    if data is not None and "content-type" not in {n.lower() for n in given}:
+        request.add_header("Content-Type", "application/octet-stream")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.headers.get("ETag") or "", answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, "", error.read()
+
+
+@pytest.fixture
+def open_direct(made: Service, door_kind: str) -> Iterator[Callable[..., Direct]]:
+    made.driver.ex_limits = LIMITS
+    with ExitStack() as stack:
+
+        def opened(**options: Any) -> Direct:
+            options = {"prefix": PREFIX, "authorize": yes, "base_path": "/up", **options}
+            handler = DirectHandler(made.driver, made.container, **options)
+            found = Direct(stack.enter_context(open_door(door_kind, handler)), made)
+            found.handler = handler  # type: ignore[attr-defined]
+            return found
+
+        yield opened
+
+
+@pytest.fixture
+def direct(open_direct: Any) -> Direct:
+    found: Direct = open_direct()
+    return found
+
+
+class TestCompanion:
+    def test_an_upload_in_parts(self, direct: Direct) -> None:
+        key, upload_id = direct.begin("bä/../c d.txt")
+        assert key.startswith(PREFIX)
+        assert key.endswith("-c d.txt")
+        sent = direct.put_parts(key, upload_id, PARTS)
+        listed = direct.json("GET", direct.path(key, upload_id))
+        assert [(p["PartNumber"], p["Size"]) for p in listed] == [(1, 5), (2, 5), (3, 2)]
+        assert [p["ETag"] for p in listed] == [p["ETag"] for p in sent]
+        done = direct.json("POST", direct.path(key, upload_id, "complete"), {"parts": sent})
+        assert (done["key"], done["bucket"]) == (key, "bucket")
+        assert unquote(urlsplit(done["location"]).path) == f"/bucket/{key}"
+        assert direct.made.stored(key) == b"".join(PARTS)
+        attributes = direct.made.fake.objects["bucket"][key].attributes
+        assert attributes.headers["content-type"] == "text/plain"
+
+    def test_completing_again_is_no_error(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        sent = direct.put_parts(key, upload_id, PARTS)
+        target = direct.path(key, upload_id, "complete")
+        for _ in range(2):
+            direct.json("POST", target, {"parts": sent})
+
+    def test_etags_may_come_without_quotes_and_in_any_order(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        sent = direct.put_parts(key, upload_id, PARTS)
+        bare = [{**part, "ETag": part["ETag"].strip('"')} for part in reversed(sent)]
+        direct.json("POST", direct.path(key, upload_id, "complete"), {"parts": bare})
+        assert direct.made.stored(key) == b"".join(PARTS)
+
+    def test_one_part_is_signed(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        found = direct.json("GET", direct.path(key, upload_id, "3"))
+        assert found["expires"] == 800
+        assert s3(found["url"], b"xyz")[0] == 200
+        assert [part["PartNumber"] for part in direct.json("GET", direct.path(key, upload_id))] == [
+            3
+        ]
+
+    def test_aborting_leaves_nothing(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        direct.put_parts(key, upload_id, PARTS)
+        assert direct.json("DELETE", direct.path(key, upload_id)) == {}
+        assert direct.made.fake.uploads == {}
+        assert direct.json("DELETE", direct.path(key, upload_id)) == {}
+
+    def test_a_small_file_gets_a_form_for_one_key_type_and_size(self, open_direct: Any) -> None:
+        direct = open_direct(max_size_bytes=77)
+        query = urlencode({"filename": "a.txt", "type": "text/plain", "metadata[who]": "me"})
+        found = direct.json("GET", f"/up/s3/params?{query}")
+        assert (found["method"], found["expires"]) == ("POST", 800)
+        assert found["fields"]["key"].startswith(PREFIX)
+        policy = json.loads(base64.b64decode(found["fields"]["policy"]))
+        conditions = policy["conditions"]
+        assert ["content-length-range", 0, 77] in conditions
+        assert {"key": found["fields"]["key"]} in conditions or [
+            "eq", "$key", found["fields"]["key"],
+        ] in conditions  # fmt: skip
+        assert "x-amz-meta-who" in {name.lower() for name in found["fields"]}
+
+    def test_a_hundred_parts_take_two_requests(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        numbers = ",".join(str(n) for n in range(1, 101))
+        target = direct.path(key, upload_id, "batch", partNumbers=numbers)
+        assert len(direct.json("GET", target)["presignedUrls"]) == 100
+        assert direct.handler.metrics()["requests_GET"] <= 2  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        "filename", ["", "..", "/", "a/b", "x" * 500, "\x00", "ü\U0001f600", "."]
+    )
+    def test_any_file_name_makes_a_key_below_the_prefix(
+        self, direct: Direct, filename: str
+    ) -> None:
+        key, _ = direct.begin(filename)
+        assert key.startswith(PREFIX)
+        assert "/" not in key[len(PREFIX) :]
+
+    def test_the_app_may_choose_the_key(self, open_direct: Any) -> None:
+        direct = open_direct(
+            key=lambda request, filename, metadata: f"{metadata['set']}/{filename}"
+        )
+        given = {"filename": "a.txt", "metadata": {"set": "s1"}}
+        assert direct.json("POST", "/up/s3/multipart", given)["key"] == f"{PREFIX}s1/a.txt"
+
+    def test_an_unknown_upload_is_not_found(self, direct: Direct) -> None:
+        key, _ = direct.begin()
+        sent = {"parts": [{"PartNumber": 1, "ETag": "a" * 32}]}
+        for method, rest, value in (
+            ("GET", "", None),
+            ("GET", "1", None),
+            ("POST", "complete", sent),
+        ):
+            answer = direct.send(method, direct.path(key, "nosuch/upload", rest), value)
+            assert answer.status == 404
+            assert json.loads(answer.body)["error"]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            lambda p: p[:-1],
+            lambda p: [],
+            lambda p: [*p, {"PartNumber": 9, "ETag": "a" * 32}],
+            lambda p: [*p[:2], {"PartNumber": 3, "ETag": "a" * 32}],
+            lambda p: [*p, {**p[0], "ETag": "b" * 32}],
+            lambda p: [{"PartNumber": "x", "ETag": 1}],
+            lambda p: ["part"],
+            lambda p: {"a": 1},
+            lambda p: None,
+            lambda p: [{"PartNumber": 0, "ETag": "a" * 32}],
+            lambda p: [{"PartNumber": 10**30, "ETag": "a" * 32}],
+            lambda p: [{"PartNumber": True, "ETag": "<&>\r\n"}],
+        ],
+    )
+    def test_wrong_parts_are_the_clients_mistake(self, direct: Direct, wrong: Any) -> None:
+        key, upload_id = direct.begin()
+        sent = direct.put_parts(key, upload_id, PARTS)
+        target = direct.path(key, upload_id, "complete")
+        answer = direct.send("POST", target, {"parts": wrong(sent)})
+        assert answer.status == 400, answer
+        assert json.loads(answer.body)["error"]
+        direct.json("POST", target, {"parts": sent})
+
+    def test_too_small_a_part_is_the_clients_mistake(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        sent = direct.put_parts(key, upload_id, [b"ab", b"fghij"])
+        answer = direct.send("POST", direct.path(key, upload_id, "complete"), {"parts": sent})
+        assert answer.status == 400
+
+    @pytest.mark.parametrize("number", ["0", "-1", "201", "10001", "1.5", "99999999999999999999"])
+    def test_part_numbers_have_bounds(self, direct: Direct, number: str) -> None:
+        key, upload_id = direct.begin()
+        assert direct.send("GET", direct.path(key, upload_id, number)).status in (400, 404)
+        target = direct.path(key, upload_id, "batch", partNumbers=f"1,{number}")
+        assert direct.send("GET", target).status == 400
+
+    @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff", b"[" * 100000, b'"x"'])
+    def test_nonsense_is_the_clients_mistake(self, direct: Direct, body: bytes) -> None:
+        assert direct.send("POST", "/up/s3/multipart", body).status == 400
+
+    def test_a_flood_of_json_is_refused(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        target = direct.path(key, upload_id, "complete")
+        assert direct.send("POST", target, b" " * (3 * 1024 * 1024)).status == 413
+
+    @pytest.mark.parametrize(
+        "target", ["/", "/up", "/up/", "/up/s3", "/up/s3/sts", "/up/s3/multipart"]
+    )
+    def test_elsewhere_is_nothing(self, direct: Direct, target: str) -> None:
+        assert direct.send("GET", target).status in (404, 405)
+
+
+class TestFiles:
+    """oarepo's layout."""
+
+    @pytest.mark.parametrize("in_path", [True, False])
+    def test_an_upload(self, direct: Direct, in_path: bool) -> None:
+        given = {"key": "data/ä b.csv", "size": 12, "ctype": "text/csv"}
+        where = f"{quote(given['key'])}?multipart=True" if in_path else "?multipart=True"
+        made = direct.json("POST", f"/up/files/{where}", given)
+        assert made["key"] == given["key"]
+        base = f"/up/files/{quote(made['key'])}/{quote(made['uploadId'], safe='')}"
+        urls = direct.json("GET", f"{base}/1,2,3/presigned")["presignedUrls"]
+        sent = [
+            {"PartNumber": n, "ETag": s3(urls[str(n)], data)[1]} for n, data in enumerate(PARTS, 1)
+        ]
+        assert len(direct.json("GET", f"{base}/parts")) == 3
+        done = direct.json("POST", f"{base}/complete", {"parts": sent})
+        assert done["checksum"].startswith("etag:")
+        assert direct.made.stored(f"{PREFIX}{made['key']}") == b"".join(PARTS)
+
+    def test_aborting(self, direct: Direct) -> None:
+        made = direct.json("POST", "/up/files/x?multipart=True")
+        assert direct.json("DELETE", f"/up/files/x/{made['uploadId']}/abort") == {}
+        assert direct.made.fake.uploads == {}
+
+    @pytest.mark.parametrize("numbers", ["x", "0", "1,x", "1,,2", "10001"])
+    def test_wrong_numbers(self, direct: Direct, numbers: str) -> None:
+        made = direct.json("POST", "/up/files/x?multipart=True")
+        answer = direct.send("GET", f"/up/files/x/{made['uploadId']}/{numbers}/presigned")
+        assert answer.status == 400
+
+
+class TestSign:
+    """``signRequest`` of version 6."""
+
+    def sign(self, direct: Direct, **given: Any) -> Any:
+        return direct.json("POST", "/up/sign", given)
+
+    @pytest.mark.parametrize("limit", [None, 100])
+    def test_the_browser_speaks_s3_itself(self, open_direct: Any, limit: int | None) -> None:
+        direct = open_direct(max_size_bytes=limit, secret=SECRET)
+        begun = self.sign(direct, method="POST", key="a.txt", contentType="text/plain")
+        key = begun["key"]
+        status, _, body = s3(begun["url"], b"", "POST", **begun["headers"])
+        assert status == 200
+        upload_id = body.decode().partition("<UploadId>")[2].partition("<")[0]
+        upload_id = html.unescape(upload_id)
+        etags = []
+        for number, data in enumerate(PARTS, 1):
+            signed = self.sign(direct, method="PUT", key=key, uploadId=upload_id, partNumber=number)
+            etags.append(s3(signed["url"], data)[1])
+        listing = self.sign(direct, method="GET", key=key, uploadId=upload_id)
+        assert s3(listing["url"], None, "GET")[2].count(b"<Part>") == 3
+        xml = "".join(
+            f"<Part><PartNumber>{n}</PartNumber><ETag>{etag}</ETag></Part>"
+            for n, etag in enumerate(etags, 1)
+        )
+        body = f"<CompleteMultipartUpload>{xml}</CompleteMultipartUpload>".encode()
+        url = self.sign(direct, method="POST", key=key, uploadId=upload_id)["url"]
+        if limit is None:
+            status, _, told = s3(url, body, "POST", Content_Type="application/xml")
+        else:
+            parts = urlsplit(url)
+            assert parts.netloc == "files.example:8080"
+            answer = direct.send("POST", f"{parts.path}?{parts.query}", body)
+            status, told = answer.status, answer.body
+        assert status == 200
+        assert b"<Location>" in told
+        assert b"<Key>" in told
+        assert direct.made.stored(key) == b"".join(PARTS)
+
+    def test_aborting(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        url = self.sign(direct, method="DELETE", key=key, uploadId=upload_id)["url"]
+        assert s3(url, None, "DELETE")[0] == 204
+        assert direct.made.fake.uploads == {}
+
+    def test_a_small_file_gets_a_form(self, direct: Direct) -> None:
+        found = self.sign(direct, method="PUT", key="a.txt", contentType="text/plain")
+        assert found["key"] == found["fields"]["key"]
+        assert found["key"].startswith(PREFIX)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"method": "DELETE", "key": f"{PREFIX}x"},
+            {"method": "GET", "key": f"{PREFIX}x"},
+            {"method": "HEAD", "key": f"{PREFIX}x", "uploadId": "u"},
+            {"method": "PUT", "key": f"{PREFIX}x", "uploadId": ""},
+            {"method": "PUT", "key": f"{PREFIX}x", "uploadId": "u", "partNumber": "1"},
+            {"method": "PUT", "key": f"{PREFIX}x", "uploadId": "u", "partNumber": 10001},
+            {"method": "PUT", "key": f"{PREFIX}x", "uploadId": 5, "partNumber": 1},
+            {"method": ["PUT"], "key": 7},
+            {},
+        ],
+    )
+    def test_what_is_not_signed(self, direct: Direct, given: Any) -> None:
+        answer = direct.send("POST", "/up/sign", given)
+        assert answer.status in (400, 403), answer
+
+    def test_the_way_by_the_handler_holds_only_as_it_was_signed(self, open_direct: Any) -> None:
+        direct = open_direct(max_size_bytes=100, secret=SECRET)
+        key, upload_id = direct.begin()
+        other, _ = direct.begin()
+        url = urlsplit(self.sign(direct, method="POST", key=key, uploadId=upload_id)["url"])
+        good = dict(pair.split("=") for pair in url.query.split("&"))
+        for changed in (
+            {"key": quote(other, safe="")},
+            {"uploadId": "x"},
+            {"expires": "99999999999"},
+            {"signature": "0" * 64},
+            {"signature": "%C3%A4"},
+        ):
+            query = "&".join(f"{n}={v}" for n, v in {**good, **changed}.items())
+            answer = direct.send("POST", f"{url.path}?{query}", b"<CompleteMultipartUpload/>")
+            assert answer.status == 403
+        for missing in good:
+            query = "&".join(f"{n}={v}" for n, v in good.items() if n != missing)
+            assert direct.send("POST", f"{url.path}?{query}", b"").status == 400
+        for body in (b"", b"<x/>", b"<CompleteMultipartUpload>", b"<!DOCTYPE a []><a/>"):
+            assert direct.send("POST", f"{url.path}?{url.query}", body).status == 400
+
+
+class TestRules:
+    def test_authorize_is_asked_with_action_and_key(self, open_direct: Any) -> None:
+        seen: list[tuple[str, str]] = []
+        refused: set[str] = set()
+
+        def authorize(request: Any, action: str, key: str) -> bool:
+            seen.append((action, key))
+            return action not in refused
+
+        direct = open_direct(authorize=authorize)
+        key, upload_id = direct.begin()
+        refused |= {"create", "list", "sign", "complete", "abort"}
+        before = direct.made.fake.requests[:]
+        path = direct.path
+        for method, target, value in (
+            ("POST", "/up/s3/multipart", {"filename": "a"}),
+            ("GET", "/up/s3/params?filename=a", None),
+            ("GET", path(key, upload_id), None),
+            ("GET", path(key, upload_id, "1"), None),
+            ("GET", path(key, upload_id, "batch", partNumbers="1"), None),
+            ("POST", path(key, upload_id, "complete"), {"parts": []}),
+            ("DELETE", path(key, upload_id), None),
+            ("POST", "/up/sign", {"method": "PUT", "key": "a"}),
+            ("POST", "/up/sign", {"method": "GET", "key": key, "uploadId": upload_id}),
+            ("POST", "/up/files/a?multipart=True", {}),
+        ):
+            answer = direct.send(method, target, value)
+            assert answer.status == 403, (method, target)
+        assert direct.made.fake.requests == before
+        assert {action for action, _ in seen} == refused
+        assert all(key.startswith(PREFIX) for _, key in seen)
+
+    def test_a_refusal_is_the_apps_own(self, open_direct: Any) -> None:
+        def authorize(request: Any, action: str, key: str) -> None:
+            raise Refuse(401, "who are you?", {"WWW-Authenticate": "Bearer"})
+
+        answer = open_direct(authorize=authorize).send(
+            "POST", "/up/s3/multipart", {"filename": "a"}
+        )
+        assert (answer.status, answer["WWW-Authenticate"]) == (401, "Bearer")
+        assert json.loads(answer.body) == {"error": "who are you?"}
+
+    @pytest.mark.parametrize(
+        ("kind", "status"),
+        [("image/png", 200), ("IMAGE/PNG", 200), ("text/html", 415), ("", 415), ("x", 400),
+         ("image/png\r\nX: 1", 400), (7, 400)],
+    )  # fmt: skip
+    def test_only_the_types_that_are_taken(self, open_direct: Any, kind: Any, status: int) -> None:
+        direct = open_direct(content_types=["image/*"])
+        given = {"filename": "a", "type": kind}
+        assert direct.send("POST", "/up/s3/multipart", given).status == status
+
+    def test_what_is_too_much_is_aborted_at_the_end(self, open_direct: Any) -> None:
+        direct = open_direct(max_size_bytes=11)
+        key, upload_id = direct.begin()
+        sent = direct.put_parts(key, upload_id, PARTS)
+        answer = direct.send("POST", direct.path(key, upload_id, "complete"), {"parts": sent})
+        assert answer.status == 413
+        assert direct.made.fake.uploads == {}
+        assert direct.made.keys == []
+
+    @pytest.mark.parametrize(("size", "status"), [(11, 200), (12, 413), (-1, 400), ("1", 400)])
+    def test_a_declared_size_is_checked_at_once(
+        self, open_direct: Any, size: Any, status: int
+    ) -> None:
+        direct = open_direct(max_size_bytes=11)
+        given = {"filename": "a", "size": size}
+        assert direct.send("POST", "/up/s3/multipart", given).status == status
+
+    def test_pages_of_the_app_may_read_it(self, open_direct: Any) -> None:
+        origin = "https://app.example"
+        direct = open_direct(cors=Cors(origins=[origin], credentials=True))
+        preflight = direct.send(
+            "OPTIONS", "/up/s3/multipart", Origin=origin, Access_Control_Request_Method="POST"
+        )
+        assert preflight.status == 204
+        assert "POST" in preflight["Access-Control-Allow-Methods"]
+        for value in ({"filename": "a"}, []):
+            answer = direct.send("POST", "/up/s3/multipart", value, Origin=origin)
+            assert answer["Access-Control-Allow-Origin"] == origin
+        other = direct.send("POST", "/up/s3/multipart", {"filename": "a"}, Origin="https://evil")
+        assert "Access-Control-Allow-Origin" not in other
+
+    def test_credentials_are_narrowed_to_the_prefix(self, open_direct: Any) -> None:
+        seen: list[Any] = []
+
+        def sts(request: Any, policy: str, seconds: int) -> Any:
+            seen.append((json.loads(policy), seconds))
+            until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1000))
+            return {
+                "AccessKeyId": "A",
+                "SecretAccessKey": "S",
+                "SessionToken": "T",
+                "Expiration": until,
+            }
+
+        answer = open_direct(sts=sts).send("GET", "/up/s3/sts")
+        found = json.loads(answer.body)
+        assert found["credentials"]["SessionToken"] == "T"
+        assert (found["bucket"], found["region"]) == ("bucket", "us-east-1")
+        seconds = int(answer["Cache-Control"].rpartition("=")[2])
+        assert 690 <= seconds <= 700
+        [(policy, _)] = seen
+        assert policy["Statement"][0]["Resource"] == f"arn:aws:s3:::bucket/{PREFIX}*"
+
+    def test_settings_that_contradict_each_other(self, made: Service) -> None:
+        for options in (
+            {"sts": lambda *_: {}, "max_size_bytes": 5},
+            {"prefix": "/a"},
+            {"prefix": "a/../b"},
+            {"secret": b"short"},
+            {"max_size_bytes": -1},
+        ):
+            with pytest.raises(ValueError):
+                DirectHandler(made.driver, made.container, **{"authorize": yes, **options})
+        with pytest.raises(TypeError):
+            DirectHandler(made.driver, made.container)  # type: ignore[call-arg]
+
+
+#: Keys that are not below the prefix, or try to get out of it, or are another user's.
+FOREIGN_KEYS = [
+    "", "x", "people/8/x", "people/7", "people/7/", "people/70/x", "/people/7/x", "people/7/../8/x",
+    "people/7/./x", "people/7/..", "PEOPLE/7/x", "people%2F7%2Fx", "people/7%2Fx", " people/7/x",
+    "\x00people/7/x", "people\\7\\x", "./people/7/x", "people//7/x", "../people/7/x",
+]  # fmt: skip
+
+
+class TestHostileClients:
+    """0 of all these attempts gets a signature, a listing, a completion or an abort."""
+
+    @pytest.mark.parametrize("key", FOREIGN_KEYS)
+    def test_no_signature_outside_the_prefix(self, direct: Direct, key: str) -> None:
+        mine, upload_id = direct.begin()
+        before = len(direct.made.fake.requests)
+        got = []
+        for method, target, value in (
+            ("GET", direct.path(key, upload_id), None),
+            ("GET", direct.path(key, upload_id, "1"), None),
+            ("GET", direct.path(key, upload_id, "batch", partNumbers="1"), None),
+            ("POST", direct.path(key, upload_id, "complete"), {"parts": []}),
+            ("DELETE", direct.path(key, upload_id), None),
+            ("GET", direct.path(mine, upload_id, "1") + f"&key={quote(key)}", None),
+            *(
+                (
+                    "POST",
+                    "/up/sign",
+                    {"method": m, "key": key, "uploadId": upload_id, "partNumber": 1},
+                )
+                for m in ("PUT", "GET", "POST", "DELETE")
+            ),
+        ):
+            answer = direct.send(method, target, value)
+            assert 400 <= answer.status < 500, (method, target, answer)
+            if b"http" in answer.body or b"ignature" in answer.body:
+                got.append(answer)
+        assert got == []
+        assert len(direct.made.fake.requests) == before
+        assert list(direct.made.fake.uploads) == [upload_id]
+
+    @pytest.mark.parametrize("key", FOREIGN_KEYS)
+    def test_no_new_object_outside_the_prefix(self, direct: Direct, key: str) -> None:
+        for method in ("PUT", "POST"):
+            answer = direct.send("POST", "/up/sign", {"method": method, "key": key})
+            if answer.status == 200:
+                made = json.loads(answer.body)
+                assert made["key"].startswith(PREFIX)
+                assert "/" not in made["key"][len(PREFIX) :]
+                path = unquote(urlsplit(made["url"]).path)
+                assert "fields" in made or path == f"/bucket/{made['key']}"
+        direct.send("POST", f"/up/files/{quote(key)}?multipart=True", {})
+        keys = [upload.key for upload in direct.made.fake.uploads.values()]
+        assert all(found.startswith(PREFIX) and ".." not in found.split("/") for found in keys)
+
+    def test_no_part_outside_its_upload(self, direct: Direct) -> None:
+        mine, my_id = direct.begin()
+        theirs, their_id = direct.begin()
+        wrong = [(mine, their_id), (theirs, my_id)]
+        for key, upload_id in wrong:
+            for rest in ("", "1"):
+                assert direct.send("GET", direct.path(key, upload_id, rest)).status == 404
+            given = {"method": "PUT", "key": key, "uploadId": upload_id, "partNumber": 1}
+            assert direct.send("POST", "/up/sign", given).status == 404
+            parts = {"parts": [{"PartNumber": 1, "ETag": "a" * 32}]}
+            target = direct.path(key, upload_id, "complete")
+            assert direct.send("POST", target, parts).status == 404
+        # And a URL that was given is good for its own part alone.
+        url = direct.json("GET", direct.path(mine, my_id, "1"))["url"]
+        for changed in (
+            url.replace("partNumber=1", "partNumber=2"),
+            url.replace(quote(my_id, safe=""), quote(their_id, safe="")),
+            url.replace(quote(mine), quote(theirs)),
+            url.replace("/bucket/", "/other/"),
+            url.partition("?")[0],
+        ):
+            assert s3(changed, b"abcde")[0] == 403
+        assert s3(url, b"abcde", "DELETE")[0] == 403
+        assert s3(url, b"abcde")[0] == 200
+
+    def test_no_larger_object_than_allowed(self, open_direct: Any) -> None:
+        for secret in (None, SECRET):
+            direct = open_direct(max_size_bytes=11, secret=secret)
+            key, upload_id = direct.begin()
+            sent = direct.put_parts(key, upload_id, PARTS)
+            given = {"method": "POST", "key": key, "uploadId": upload_id}
+            answer = direct.send("POST", "/up/sign", given)
+            if secret is None:
+                assert answer.status == 403
+            else:
+                url = urlsplit(json.loads(answer.body)["url"])
+                assert url.netloc == "files.example:8080"
+                xml = "".join(
+                    f"<Part><PartNumber>{p['PartNumber']}</PartNumber><ETag>{p['ETag']}</ETag></Part>"
+                    for p in sent
+                )
+                body = f"<CompleteMultipartUpload>{xml}</CompleteMultipartUpload>".encode()
+                assert direct.send("POST", f"{url.path}?{url.query}", body).status == 413
+            assert direct.made.keys == []
+
+    def test_no_secret_is_told(self, direct: Direct) -> None:
+        from tests.fake_s3 import SECRET_KEY
+
+        key, upload_id = direct.begin()
+        answers = [
+            direct.send("GET", direct.path(key, upload_id, "1")),
+            direct.send("GET", "/up/s3/params?filename=a"),
+            direct.send("GET", direct.path(key, "nosuch")),
+            direct.send("POST", "/up/s3/multipart", []),
+        ]
+        for answer in answers:
+            assert SECRET_KEY.encode() not in answer.body
+            assert answer["Cache-Control"] == "no-store"
