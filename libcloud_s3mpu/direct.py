@@ -32,7 +32,7 @@ from .protocol.session import State, UploadedPart, UploadSession
 from .transfer.attempt import retried
 from .transfer.cleanup import abort_upload
 from .transfer.complete import complete_upload
-from .protocol.integrity import BodyCheck
+from .protocol.integrity import BodyCheck, unchecked
 from .protocol.presigning import Presigner, signed_headers
 
 #: Parts that one answer to ListParts names, at most (as S3 has it).
@@ -268,7 +268,7 @@ class DirectUpload:
             sender=driver._transport,
             target=self._target,
             parts=parts,
-            check=NO_CHECK,
+            check=unchecked(driver.ex_limits),
             policy=driver.ex_options.retry,
         )
         etag = stored.etag or checksums.composite_etag(part.etag for part in parts) or ""

@@ -72,6 +72,16 @@ class BodyDigests:
         return {}
 
 
+def unchecked(limits: Limits) -> BodyCheck:
+    """Give the check of parts that others send: nothing is known of them but what the service says."""
+    return BodyCheck(
+        algorithm=None,
+        is_signed=False,
+        has_md5_etags=limits.has_md5_etags,
+        checks_object_size=limits.checks_object_size,
+    )
+
+
 def body_check(options: UploadOptions, limits: Limits, *, is_secure: bool) -> BodyCheck:
     """Choose the check.
 

@@ -28,10 +28,9 @@ from ..protocol.session import State, UploadedPart, UploadSession
 from ..transfer.attempt import retried
 from ..transfer.cleanup import abort_upload
 from ..transfer.complete import complete_upload
-from ..protocol.integrity import BodyCheck
+from ..protocol.integrity import unchecked
 
 #: Parts that browsers send carry no checksum that could be declared.
-_NO_CHECK = BodyCheck(algorithm=None, is_signed=False)
 #: Of problems with parts, so many are named.
 _NAMED = 5
 
@@ -168,8 +167,7 @@ class DirectStore:
                 sender=self.driver._transport,
                 target=self._target(key),
                 parts=listed,
-                size=size,
-                check=_NO_CHECK,
+                check=unchecked(self.driver.ex_limits),
                 policy=self.driver.ex_options.retry,
             )
         return stored.etag or checksums.composite_etag(part.etag for part in listed) or ""
