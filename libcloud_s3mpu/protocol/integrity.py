@@ -73,7 +73,7 @@ class BodyDigests:
 
 
 def unchecked(limits: Limits) -> BodyCheck:
-    """Give the check of parts that others send: nothing is known of them but what the service says."""
+    """Give the check of parts that others send: of those only the service knows anything."""
     return BodyCheck(
         algorithm=None,
         is_signed=False,
