@@ -8,15 +8,18 @@ how third-party drivers are made known (libcloud has no entry points). Drivers t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from importlib import import_module
 
 from libcloud.storage.types import Provider
 from libcloud.storage.drivers import s3 as upstream
 from libcloud.storage.providers import DRIVERS
 
-from . import services
-from .driver import AmazonS3MultipartDriver
-from .compatible import S3CompatibleMultipartDriver
+if TYPE_CHECKING:
+    from .driver import AmazonS3MultipartDriver
+
+    #: Every name and its class; imported when asked for.
+    PROVIDERS: dict[str, type[AmazonS3MultipartDriver]]
 
 __all__ = [
     "PROVIDERS",
@@ -29,29 +32,29 @@ __all__ = [
 
 #: The name of the driver: ``get_driver("s3_multipart")``.
 S3_MULTIPART = "s3_multipart"
-#: Every name that :func:`register` makes known, and its class. ``Provider`` gets each in capitals.
-PROVIDERS: dict[str, type[AmazonS3MultipartDriver]] = {
-    S3_MULTIPART: AmazonS3MultipartDriver,
-    "s3_compatible_multipart": S3CompatibleMultipartDriver,
-    "alibaba_oss_multipart": services.AlibabaOSSMultipartDriver,
-    "auroraobjects_multipart": services.AuroraObjectsMultipartDriver,
-    "backblaze_b2_multipart": services.BackblazeB2MultipartDriver,
-    "ceph_rgw_multipart": services.CephRGWMultipartDriver,
-    "cloudflare_r2_multipart": services.CloudflareR2MultipartDriver,
-    "digitalocean_spaces_multipart": services.DigitalOceanSpacesMultipartDriver,
-    "garage_multipart": services.GarageMultipartDriver,
-    "google_storage_multipart": services.GoogleStorageMultipartDriver,
-    "hetzner_multipart": services.HetznerMultipartDriver,
-    "ibm_cos_multipart": services.IBMCloudMultipartDriver,
-    "linode_multipart": services.LinodeMultipartDriver,
-    "minio_multipart": services.MinIOMultipartDriver,
-    "oracle_multipart": services.OracleMultipartDriver,
-    "outscale_multipart": services.OutscaleMultipartDriver,
-    "ovh_multipart": services.OvhMultipartDriver,
-    "scaleway_multipart": services.ScalewayMultipartDriver,
-    "seaweedfs_multipart": services.SeaweedFSMultipartDriver,
-    "swift_multipart": services.SwiftMultipartDriver,
-    "wasabi_multipart": services.WasabiMultipartDriver,
+#: Every name that :func:`register` makes known, and its class; ``Provider`` has it in capitals.
+CLASS_NAMES = {
+    S3_MULTIPART: "AmazonS3MultipartDriver",
+    "s3_compatible_multipart": "S3CompatibleMultipartDriver",
+    "alibaba_oss_multipart": "AlibabaOSSMultipartDriver",
+    "auroraobjects_multipart": "AuroraObjectsMultipartDriver",
+    "backblaze_b2_multipart": "BackblazeB2MultipartDriver",
+    "ceph_rgw_multipart": "CephRGWMultipartDriver",
+    "cloudflare_r2_multipart": "CloudflareR2MultipartDriver",
+    "digitalocean_spaces_multipart": "DigitalOceanSpacesMultipartDriver",
+    "garage_multipart": "GarageMultipartDriver",
+    "google_storage_multipart": "GoogleStorageMultipartDriver",
+    "hetzner_multipart": "HetznerMultipartDriver",
+    "ibm_cos_multipart": "IBMCloudMultipartDriver",
+    "linode_multipart": "LinodeMultipartDriver",
+    "minio_multipart": "MinIOMultipartDriver",
+    "oracle_multipart": "OracleMultipartDriver",
+    "outscale_multipart": "OutscaleMultipartDriver",
+    "ovh_multipart": "OvhMultipartDriver",
+    "scaleway_multipart": "ScalewayMultipartDriver",
+    "seaweedfs_multipart": "SeaweedFSMultipartDriver",
+    "swift_multipart": "SwiftMultipartDriver",
+    "wasabi_multipart": "WasabiMultipartDriver",
 }
 #: Upstream's names beside its S3 family that ``register(replace=True)`` takes, and for what.
 #: Not: ``google_storage`` (OAuth2 and service accounts), ``backblaze_b2`` and ``aliyun_oss`` (other
@@ -68,11 +71,10 @@ REPLACED = {
 _MISSING = {"s3_eu_west_3": ("S3EUWest3StorageDriver", "eu-west-3")}
 #: Where libcloud looks the classes up: this module, which holds the family's classes too.
 _MODULE = __name__
+_CLASSES = frozenset(CLASS_NAMES.values())
 #: What ``register(replace=True)`` replaced: libcloud's name -> its entry. Kept on libcloud's own
 #: table's module so that a reload of this package still knows how to undo it.
 _REPLACED_ATTRIBUTE = "_s3mpu_replaced"
-
-globals().update({cls.__name__: cls for cls in PROVIDERS.values()})
 
 
 def _replaced() -> dict[str, tuple[str, str]]:
@@ -101,6 +103,8 @@ def family_drivers() -> dict[str, str]:
 
 def _multipart_class(class_name: str) -> type[AmazonS3MultipartDriver]:
     """Make the subclass that stands for one of upstream's classes: its attributes, our driver."""
+    from .driver import AmazonS3MultipartDriver
+
     if class_name == "S3StorageDriver":
         return AmazonS3MultipartDriver
     cls = getattr(upstream, class_name, None)
@@ -116,7 +120,15 @@ def _multipart_class(class_name: str) -> type[AmazonS3MultipartDriver]:
 
 
 def __getattr__(name: str) -> Any:
-    """Make the class for a region when libcloud asks for it by name."""
+    """Give a provider's class, or make the one for a region, when libcloud asks for it by name."""
+    if name == "PROVIDERS":
+        found = {each: getattr(import_module(__name__), cls) for each, cls in CLASS_NAMES.items()}
+        globals()[name] = found
+        return found
+    if name in _CLASSES:
+        home = {CLASS_NAMES[S3_MULTIPART]: ".driver"}.get(name, ".services")
+        globals()[name] = getattr(import_module(home, __package__), name)
+        return globals()[name]
     if name.startswith("S3") and name in family_drivers().values():
         cls = _multipart_class(name)
         globals()[name] = cls
@@ -131,15 +143,15 @@ def register(*, replace: bool = False) -> None:
         the names of :data:`REPLACED`, so that an app changes nothing but this call.
         :func:`unregister` undoes it.
     """
-    for name, cls in PROVIDERS.items():
-        DRIVERS[name] = (_MODULE, cls.__name__)
+    for name, class_name in CLASS_NAMES.items():
+        DRIVERS[name] = (_MODULE, class_name)
         setattr(Provider, name.upper(), name)
     if not replace:
         return
-    ours = {provider: PROVIDERS[name].__name__ for provider, name in REPLACED.items()}
+    ours = {provider: CLASS_NAMES[name] for provider, name in REPLACED.items()}
     for provider, class_name in family_drivers().items():
         is_plain = class_name == "S3StorageDriver"
-        ours[provider] = AmazonS3MultipartDriver.__name__ if is_plain else class_name
+        ours[provider] = CLASS_NAMES[S3_MULTIPART] if is_plain else class_name
     replaced = _replaced()
     for provider, class_name in ours.items():
         if provider in DRIVERS and DRIVERS[provider][0] != _MODULE:
