@@ -7,20 +7,22 @@ calls it; the rules for headers and keys themselves are in :mod:`libcloud_s3mpu.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from contextlib import contextmanager
 from collections.abc import Mapping, Iterator
 
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP
 
-from .protocol import wire
 from .protocol import headers as header_rules
 from .protocol.errors import S3MultipartError, InvalidRequestError, ChecksumMismatchError
 from .protocol.limits import Limits
-from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
 from .protocol.endpoint import aws_host, check_key, is_region, check_bucket
+
+if TYPE_CHECKING:
+    from .protocol import wire
+    from .transfer.upload import UploadResult
 
 
 @contextmanager
@@ -51,6 +53,8 @@ def place_of(container: Container, object_name: str, limits: Limits) -> wire.Tar
 
     :raises InvalidRequestError: (a ValueError) if either name cannot be.
     """
+    from .protocol import wire
+
     check_bucket(container.name)
     check_key(object_name, container=container.name, max_bytes=limits.max_key_bytes)
     return wire.Target(bucket=container.name, key=object_name, headers={})
@@ -72,6 +76,8 @@ def target_of(
 
     :raises ValueError: for a storage class, key or header that cannot be.
     """
+    from .protocol import wire
+
     extra = extra or {}
     vendor = driver.http_vendor_prefix
     storage = header_rules.checked_headers(driver._to_storage_class_headers(storage_class))
@@ -146,6 +152,8 @@ def result_of_put(
     :param sent: ``response`` (``status``, ``headers``), ``bytes_transferred``, ``data_hash``.
     :raises ChecksumMismatchError: if the ETag is an MD5 and not that of the file.
     """
+    from .transfer.upload import UploadResult
+
     response = sent["response"]
     where = {"container": target.bucket, "object_name": target.key, "driver": driver}
     if int(response.status) not in (200, 201):

@@ -8,42 +8,25 @@ and how they travel is told in :mod:`.transfer.concatenate`.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from dataclasses import replace
 from collections.abc import Mapping, Callable, Sequence
 
 from libcloud.storage.base import Object, Container
 
-from .protocol import wire
 from .protocol import headers as header_rules
 from .arguments import naming, place_of, object_of, target_of
-from .transfer.copy import find_tags, copy_object, find_source
-from .copy_arguments import (
-    for_target,
-    copy_target,
-    partition_of,
-    checked_given,
-    copied_object,
-    checked_metadata,
-)
-from .protocol.watch import Watch
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
-from .transfer.upload import UploadResult
-from .protocol.copying import (
-    CopySource,
-    FoundSource,
-    CopyUnsupportedError,
-    is_kept_header,
-    source_headers,
-)
 from .protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
-from .protocol.session import UploadSession
-from .transfer.watched import Watched
-from .transfer.assembly import Way
-from .transfer.copyjobs import Source
 from .transfer.transport import Transport
-from .transfer.concatenate import Append, joined, find_sources
+
+if TYPE_CHECKING:
+    from .protocol import wire
+    from .transfer.upload import UploadResult
+    from .protocol.copying import CopySource, FoundSource
+    from .transfer.assembly import Way
+    from .transfer.copyjobs import Source
 
 
 class CopyExtensions:
@@ -101,6 +84,10 @@ class CopyExtensions:
         :return: ``extra`` is as :meth:`upload_object_via_stream` has it.
         :rtype: :class:`Object`
         """
+        from .copy_arguments import copy_target, checked_given, copied_object, checked_metadata
+        from .protocol.copying import is_kept_header
+        from .transfer.copyjobs import Source
+
         options = UploadOptions.checked(ex_options or self.ex_options)
         place_of(container, object_name, self.ex_limits)
         given = checked_given(headers)
@@ -154,6 +141,9 @@ class CopyExtensions:
 
         :rtype: :class:`Object`
         """
+        from .copy_arguments import for_target, checked_given
+        from .transfer.concatenate import find_sources
+
         options = UploadOptions.checked(ex_options or self.ex_options)
         objects = list(objects)
         if not objects:
@@ -207,6 +197,9 @@ class CopyExtensions:
 
         :rtype: :class:`Object`
         """
+        from .copy_arguments import copy_target, checked_given, copied_object
+        from .transfer.copyjobs import Source
+
         options = UploadOptions.checked(ex_options or self.ex_options)
         container, name = source_object.container, source_object.name
         given = checked_given(headers)
@@ -228,6 +221,10 @@ class CopyExtensions:
     # -- private ---------------------------------------------------------------------------------
 
     def _ex_way(self, options: UploadOptions) -> Way:
+        from .protocol.watch import Watch
+        from .transfer.watched import Watched
+        from .transfer.assembly import Way
+
         ceiling = options.concurrency or (
             DEFAULT_MAX_CONCURRENCY if self._transport.is_known_class else 1
         )
@@ -246,6 +243,9 @@ class CopyExtensions:
         etag: str | None = None,
     ) -> tuple[Transport, CopySource]:
         """Give a source, and who reads it: its own driver, if that is one of these."""
+        from .protocol import wire
+        from .protocol.copying import CopySource, source_headers
+
         if not isinstance(it, Object):
             raise TypeError(f"a source must be an Object, not {type(it).__name__}")
         driver = it.container.driver
@@ -267,11 +267,15 @@ class CopyExtensions:
     def _ex_found(
         self, sender: Transport, asked: CopySource, options: UploadOptions
     ) -> FoundSource:
+        from .transfer.copy import find_source
+
         found = find_source(sender, asked, policy=options.retry)
         return replace(found, is_opaque=found.is_opaque or not self.ex_limits.has_md5_etags)
 
     def _ex_is_local(self, it: Object) -> bool:
         """Tell whether the service that is written to has this object too."""
+        from .copy_arguments import partition_of
+
         driver = it.container.driver
         if not isinstance(driver, CopyExtensions):
             return True
@@ -287,6 +291,10 @@ class CopyExtensions:
         replaces_metadata: bool,
         replaces_tags: bool,
     ) -> UploadResult:
+        from .transfer.copy import copy_object
+        from .transfer.upload import UploadResult
+        from .protocol.copying import CopyUnsupportedError
+
         found, began = source.found, time.monotonic()
         if is_local and self._ex_is_one_copy(found, target):
             try:
@@ -335,6 +343,8 @@ class CopyExtensions:
         self, target: wire.Target, sender: Any, found: FoundSource, options: UploadOptions
     ) -> wire.Target:
         """Give the target with the source's tags, which only CopyObject takes by itself."""
+        from .transfer.copy import find_tags
+
         if not found.tag_count or "x-amz-tagging" in target.headers:
             return target
         tags = find_tags(sender, found.source, policy=options.retry)
@@ -343,6 +353,9 @@ class CopyExtensions:
     def _ex_joined(
         self, way: Way, target: wire.Target, sources: list[Source], local: Sequence[bool]
     ) -> UploadResult:
+        from .protocol.copying import CopyUnsupportedError
+        from .transfer.concatenate import joined
+
         can_copy = [
             is_local and self._ex_copies_parts(source)
             for source, is_local in zip(sources, local, strict=True)
@@ -358,6 +371,10 @@ class CopyExtensions:
     def _ex_appended(
         self, it: Source, data: Any, target: wire.Target, options: UploadOptions
     ) -> UploadResult:
+        from .protocol.copying import CopyUnsupportedError
+        from .protocol.session import UploadSession
+        from .transfer.concatenate import Append
+
         way = self._ex_way(options)
         work = Append(way, it, data, can_copy=self._ex_copies_parts(it))
         if work.head:

@@ -7,16 +7,18 @@ A mixin of :class:`~libcloud_s3mpu.driver.AmazonS3MultipartDriver`. The rule its
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from collections.abc import Iterable
 
 from libcloud.storage.base import Container
 
-from .protocol import xml, cors
 from .arguments import naming
 from .protocol.options import UploadOptions
-from .transfer.attempt import retried
 from .protocol.endpoint import check_bucket
 from .transfer.transport import Transport
+
+if TYPE_CHECKING:
+    from .protocol import xml
 
 
 class CorsExtensions:
@@ -40,6 +42,9 @@ class CorsExtensions:
         :return: whether the configuration was changed.
         :rtype: ``bool``
         """
+        from .protocol import cors
+        from .transfer.attempt import retried
+
         wanted = cors.checked_origins(origins)
         sender, policy = self._transport, self.ex_options.retry
         with naming(self):
@@ -57,6 +62,8 @@ class CorsExtensions:
         :return: nothing if all is well.
         :rtype: ``list`` of ``str``
         """
+        from .protocol import cors
+
         wanted = cors.checked_origins(origins)
         with naming(self):
             root = self._cors_of(container)
@@ -66,6 +73,9 @@ class CorsExtensions:
     # -- private ---------------------------------------------------------------------------------
 
     def _cors_of(self, container: Container) -> xml.Element:
+        from .protocol import cors
+        from .transfer.attempt import retried
+
         check_bucket(container.name)
         sender, policy = self._transport, self.ex_options.retry
         get = cors.get_request(container.name)

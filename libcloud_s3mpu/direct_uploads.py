@@ -8,27 +8,24 @@ A mixin of :class:`~libcloud_s3mpu.driver.AmazonS3MultipartDriver`. What is begu
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from functools import partial
 from collections.abc import Iterable
 
 from libcloud.storage.base import Container
 
-from .direct import NO_CHECK, DirectUpload
 from .presign import EXPIRES_SECONDS
-from .protocol import wire
-from .sessions import endpoint_of
 from .arguments import naming, place_of, target_of
-from .protocol.direct import DirectPlan, planned_part_size, check_direct_headers
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.options import UploadOptions
-from .protocol.session import UploadSession
-from .transfer.attempt import retried, call_settled
-from .transfer.cleanup import abort_upload
-from .protocol.messages import S3Response
 from .transfer.transport import Transport
-from .protocol.presigning import check_expires
+
+if TYPE_CHECKING:
+    from .direct import DirectUpload
+    from .protocol import wire
+    from .protocol.direct import DirectPlan
+    from .protocol.messages import S3Response
 
 #: A day: how long a client may take, with all its pauses (oarepo's figure).
 UPLOAD_SECONDS = 86_400
@@ -79,14 +76,15 @@ class DirectUploadExtensions:
 
         :rtype: :class:`DirectUpload`
         """
+        from .direct import DirectUpload
+        from .sessions import endpoint_of
+        from .protocol.direct import DirectPlan, planned_part_size, check_direct_headers
+        from .protocol.presigning import check_expires
+
         check_expires(expires_seconds)
         if not upload_expires_seconds > 0:
             raise InvalidRequestError("upload_expires_seconds must be above 0")
-        if any(segment in (".", "..") for segment in object_name.split("/")):
-            raise InvalidRequestError(
-                f"object name {object_name!r} has a '.' or '..' segment, which browsers remove "
-                "from URLs: it cannot be uploaded directly"
-            )
+        _check_segments(object_name)
         target = target_of(
             self,
             container,
@@ -139,6 +137,11 @@ class DirectUploadExtensions:
 
         :rtype: :class:`DirectUpload`
         """
+        from .direct import DirectUpload
+        from .sessions import endpoint_of
+        from .protocol.direct import DirectPlan
+        from .protocol.session import UploadSession
+
         plan = saved if isinstance(saved, DirectPlan) else DirectPlan.from_json(saved)
         wanted = UploadSession(
             container=plan.container,
@@ -189,6 +192,11 @@ class DirectUploadExtensions:
 
     def _ex_initiate(self, target: wire.Target) -> str:
         """Begin a multipart upload; one that nobody would learn of is aborted."""
+        from .direct import NO_CHECK
+        from .protocol import wire
+        from .transfer.attempt import retried, call_settled
+        from .transfer.cleanup import abort_upload
+
         request = wire.initiate_request(target, NO_CHECK)
         sender, policy = self._transport, self.ex_options.retry
         found: list[str] = []
@@ -207,3 +215,11 @@ class DirectUploadExtensions:
             for upload_id in found:
                 abort(upload_id=upload_id, verifies=False)
             raise
+
+
+def _check_segments(object_name: str) -> None:
+    if any(segment in (".", "..") for segment in object_name.split("/")):
+        raise InvalidRequestError(
+            f"object name {object_name!r} has a '.' or '..' segment, which browsers remove "
+            "from URLs: it cannot be uploaded directly"
+        )

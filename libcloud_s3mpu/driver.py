@@ -9,7 +9,7 @@ work, and turns the result into libcloud's :class:`Object`. How an upload runs i
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from dataclasses import replace
 from collections.abc import Mapping, Callable
 
@@ -22,26 +22,23 @@ from .copying import CopyExtensions
 from .presign import PresignExtensions
 from .probing import ProbeExtensions
 from .reading import ReadingMethods
-from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
-from .transfer import single
 from .arguments import host_of, object_of, result_of_put
 from .extensions import UploadExtensions
 from .maintenance import MaintenanceExtensions
 from .direct_uploads import DirectUploadExtensions
 from .protocol.limits import S3_LIMITS, Limits
-from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
-from .transfer.attempt import retried
 from .protocol.endpoint import Endpoint, Addressing, bracketed, region_of_host
-from .protocol.partsize import DEFAULT_PART_SIZE
-from .transfer.splitter import FileSplitter, open_source
 from .protocol.checksums import digest_of
-from .protocol.integrity import body_check
 from .transfer.transport import Transport
 from .transfer.connection import S3MultipartConnection
 from .transfer.credentials import GivenCredentials
+
+if TYPE_CHECKING:
+    from .protocol import wire
+    from .transfer.upload import UploadResult
 
 __all__ = ["AmazonS3MultipartDriver"]
 
@@ -236,6 +233,8 @@ class AmazonS3MultipartDriver(
             it with the ETag. False leaves the integrity to ``checksum`` of the options.
         :type verify_hash: ``bool``
         """
+        from .protocol.partsize import DEFAULT_PART_SIZE
+
         options = UploadOptions.checked(ex_options or self.ex_options)
         if verify_hash:
             options = replace(options, checksum="md5")
@@ -299,6 +298,11 @@ class AmazonS3MultipartDriver(
             ``data_hash`` (the MD5 in hexadecimal digits).
         :rtype: ``dict``
         """
+        from .protocol import wire
+        from .transfer import single
+        from .transfer.splitter import FileSplitter, open_source
+        from .protocol.integrity import body_check
+
         bucket, _, _ = request_path.lstrip("/").partition("/")
         given = header_rules.checked_headers(headers)
         if content_type is not None or "content-type" not in given:
@@ -350,6 +354,8 @@ class AmazonS3MultipartDriver(
         verify_hash: bool,
     ) -> Object:
         """Upload a file by one ``PUT`` through :meth:`_upload_object`, which others may replace."""
+        from .transfer.attempt import retried
+
         request_path = self._get_object_path(container, target.key)
 
         def once(_: int) -> UploadResult:

@@ -7,24 +7,24 @@ driver. Whole uploads are the driver's own methods.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from dataclasses import replace
 from collections.abc import Iterator
 
 from libcloud.storage.base import Container
 from libcloud.storage.drivers.s3 import S3MultipartUpload
 
-from .protocol import wire
-from .transfer import single
 from .arguments import naming, place_of
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.options import UploadOptions
-from .protocol.session import UploadedPart
-from .transfer.cleanup import abort_upload
 from .protocol.endpoint import check_bucket
-from .protocol.integrity import BodyCheck, body_check
 from .transfer.transport import Transport
+
+if TYPE_CHECKING:
+    from .protocol import wire
+    from .protocol.session import UploadedPart
+    from .protocol.integrity import BodyCheck
 
 
 class UploadExtensions:
@@ -46,6 +46,8 @@ class UploadExtensions:
 
         :rtype: ``list`` of :class:`UploadedPart`
         """
+        from .transfer import single
+
         target = self._place(container, object_name, upload_id)
         policy = self.ex_options.retry
         with naming(self):
@@ -65,6 +67,8 @@ class UploadExtensions:
 
         :rtype: :class:`UploadedPart`
         """
+        from .transfer import single
+
         target = self._place(container, object_name, upload_id)
         if not 1 <= part_number <= self.ex_limits.max_parts:
             raise InvalidRequestError(
@@ -87,6 +91,8 @@ class UploadExtensions:
 
         :rtype: ``bool``
         """
+        from .transfer.cleanup import abort_upload
+
         target = self._place(container, object_name, upload_id)
         with naming(self):
             abort_upload(
@@ -106,6 +112,8 @@ class UploadExtensions:
 
         Any number of uploads, page by page; no namespace, owner or initiator is needed.
         """
+        from .transfer import single
+
         check_bucket(container.name)
         with naming(self):
             for found in single.iterate_uploads(
@@ -126,9 +134,13 @@ class UploadExtensions:
         return bool(self.connection.endpoint.scheme == "https")
 
     def _md5_check(self) -> BodyCheck:
+        from .protocol.integrity import body_check
+
         options = replace(self.ex_options, checksum="md5")
         return body_check(options, self.ex_limits, is_secure=self._is_secure)
 
     def _place(self, container: Container, object_name: str, upload_id: str) -> wire.Target:
+        from .protocol import wire
+
         wire.check_upload_id(upload_id)
         return place_of(container, object_name, self.ex_limits)

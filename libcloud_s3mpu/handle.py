@@ -7,17 +7,19 @@ driver's business (:mod:`.sessions`), what is known of it :mod:`.protocol.sessio
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from collections.abc import Callable
 
 from libcloud.storage.base import Object, Container
 
-from .protocol import wire
 from .arguments import object_of
 from .protocol.errors import SessionStateError
-from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
 from .protocol.session import State, UploadSession
+
+if TYPE_CHECKING:
+    from .protocol import wire
+    from .transfer.upload import UploadResult
 
 #: States in which there is something on the service that can be taken up or given up.
 _UNDER_WAY = (State.OPEN, State.COMPLETING, State.KEPT)

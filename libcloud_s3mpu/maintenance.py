@@ -9,21 +9,21 @@ hold (MinIO lists the uploads of one exact key only).
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from dataclasses import asdict
 from collections.abc import Iterable
 
 from libcloud.storage.base import Container
 
-from .protocol import lifecycle
 from .arguments import naming
 from .protocol.errors import InvalidRequestError
 from .protocol.options import UploadOptions
-from .transfer.attempt import retried
-from .transfer.journal import Owned
-from .transfer.orphans import Cleanup, CleanupReport
 from .protocol.endpoint import check_bucket
 from .transfer.transport import Transport
+
+if TYPE_CHECKING:
+    from .transfer.journal import Owned
+    from .transfer.orphans import CleanupReport
 
 #: A day: longer than most uploads take, shorter than anybody wants to pay for the others.
 OLDER_THAN_SECONDS = 86_400.0
@@ -44,6 +44,8 @@ class OwnsUploads(Protocol):
 
 
 def _owned_by(owner: OwnsUploads) -> Owned:
+    from .transfer.journal import Owned
+
     ask = getattr(owner, "owned", None)
     if ask is None:
         return Owned(upload_ids=frozenset(it.upload_id for it in owner.list()))
@@ -111,6 +113,8 @@ class MaintenanceExtensions:
         :raises CleanupError: at the end, if an upload could not be aborted; it has the report.
         :raises OSError: before anything is sent, if a journal's folder cannot be read.
         """
+        from .transfer.orphans import Cleanup
+
         if not older_than_seconds >= 0:
             raise InvalidRequestError(
                 f"older_than_seconds must not be negative, not {older_than_seconds!r}"
@@ -147,6 +151,9 @@ class MaintenanceExtensions:
         :return: whether the configuration was changed.
         :rtype: ``bool``
         """
+        from .protocol import lifecycle
+        from .transfer.attempt import retried
+
         days = abort_after_days
         if isinstance(days, bool) or not isinstance(days, int) or days < 1:
             raise InvalidRequestError(f"abort_after_days must be an int from 1, not {days!r}")

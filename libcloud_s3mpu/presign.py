@@ -11,25 +11,20 @@ from __future__ import annotations
 
 import time
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from collections.abc import Mapping, Iterable
 
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import S3_CDN_URL_EXPIRY_HOURS
 
-from .protocol import wire
 from .arguments import naming, place_of
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.endpoint import check_bucket
-from .protocol.presigning import (
-    OVERRIDES,
-    Presigner,
-    UploadForm,
-    check_expires,
-    signed_headers,
-)
 from .transfer.credentials import CredentialsError
+
+if TYPE_CHECKING:
+    from .protocol.presigning import Presigner, UploadForm
 
 log = logging.getLogger("libcloud_s3mpu.presign")
 
@@ -55,6 +50,8 @@ class PresignExtensions:
 
         :raises CredentialsError: if there are no keys, or they have run out.
         """
+        from .protocol.presigning import Presigner, check_expires
+
         seconds = check_expires(expires_seconds)
         http = self.connection
         with naming(self):
@@ -109,6 +106,8 @@ class PresignExtensions:
             Content-Disposition, -Encoding, -Language, -Type, and Expires.
         :type overrides: ``dict``
         """
+        from .protocol.presigning import OVERRIDES
+
         if method not in ("GET", "HEAD"):
             raise InvalidRequestError(f"method must be GET or HEAD, not {method!r}")
         target = place_of(container, object_name, self.ex_limits)
@@ -143,6 +142,8 @@ class PresignExtensions:
         :param headers: further ones to sign, such as ``Content-MD5`` or ``x-amz-checksum-sha256``.
         :type headers: ``dict``
         """
+        from .protocol.presigning import signed_headers
+
         target = place_of(container, object_name, self.ex_limits)
         if size_bytes is not None:
             self._check_size(size_bytes, self.ex_limits.max_single_put, "PUT")
@@ -191,6 +192,9 @@ class PresignExtensions:
         :param sizes_bytes: part number -> the only length that is taken; of all parts, or None.
         :type sizes_bytes: ``dict``
         """
+        from .protocol import wire
+        from .protocol.presigning import signed_headers
+
         target = place_of(container, object_name, self.ex_limits)
         wire.check_upload_id(upload_id)
         numbers = list(part_numbers)
@@ -227,6 +231,9 @@ class PresignExtensions:
             the parts: :meth:`ex_create_direct_upload` completes on the app's side, with checks.
         :type verb: ``str``
         """
+        from .protocol import wire
+        from .protocol.presigning import signed_headers
+
         target = place_of(container, object_name, self.ex_limits)
         methods = {"initiate": "POST", "complete": "POST", "abort": "DELETE", "list_parts": "GET"}
         if verb not in methods:
@@ -286,6 +293,8 @@ class PresignExtensions:
     # -- private ---------------------------------------------------------------------------------
 
     def _check_size(self, size_bytes: int, most: int, what: str) -> None:
+        from .protocol.presigning import signed_headers
+
         signed_headers(size_bytes=size_bytes)
         if size_bytes > most:
             raise InvalidRequestError(f"one {what} takes {most} bytes, not {size_bytes}")

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import copy
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from contextlib import ExitStack
 from dataclasses import replace
 
 from libcloud.storage.base import Container
 
 from .arguments import naming
-from .transfer.probe import Probe
 from .protocol.options import UploadOptions
 from .protocol.endpoint import check_bucket
-from .protocol.findings import ProbeReport
 from .transfer.transport import Transport
+
+if TYPE_CHECKING:
+    from .protocol.findings import ProbeReport
 
 #: Objects of a probe are called this, a random number, and their question.
 PREFIX = "s3mpu-probe-"
@@ -47,6 +48,8 @@ class ProbeExtensions:
 
         :raises S3MultipartError: if not even a plain ``PUT`` succeeds there.
         """
+        from .transfer.probe import Probe
+
         check_bucket(container.name)
         endpoint = self.connection.endpoint
         with naming(self), ExitStack() as held:

@@ -8,26 +8,22 @@ download runs is told by :mod:`.transfer.download`, a listing by :mod:`.transfer
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from collections.abc import Iterator
 
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Object, Container
 from libcloud.storage.types import ObjectDoesNotExistError
 
-from .protocol import wire
-from .transfer import keylist
 from .arguments import naming
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
-from .transfer.ranged import Ranged
 from .protocol.options import UploadOptions
-from .transfer.attempt import retried
-from .transfer.landing import Landing
 from .protocol.endpoint import check_bucket
-from .protocol.messages import service_error
-from .transfer.download import Download
 from .transfer.transport import Transport
+
+if TYPE_CHECKING:
+    from .protocol import wire
 
 #: Bytes of a chunk unless the caller says: what upstream yields at most.
 CHUNK_SIZE = 5 * 1024 * 1024
@@ -145,6 +141,10 @@ class ReadingMethods:
 
         One HEAD; the container is asked for only if the object is not there.
         """
+        from .protocol import wire
+        from .transfer.attempt import retried
+        from .protocol.messages import service_error
+
         if not self._transport.is_known_class:
             # A replaced HTTP class (a mock) is asked what upstream would ask.
             return super().get_object(container_name, object_name)  # type: ignore[misc]
@@ -174,6 +174,8 @@ class ReadingMethods:
 
         Any number of objects, page by page in constant memory, in the service's order.
         """
+        from .transfer import keylist
+
         check_bucket(container.name)
         wanted = self._normalize_prefix_argument(prefix, ex_prefix)  # type: ignore[attr-defined]
         with naming(self):
@@ -201,6 +203,8 @@ class ReadingMethods:
         self, obj: Object, chunk_size: int | None, start: int, end: int | None
     ) -> Iterator[bytes]:
         """Give a generator whose connection is open: errors come now, as upstream's do."""
+        from .transfer.ranged import Ranged
+
         size = chunk_size or CHUNK_SIZE
         if not isinstance(size, int) or size < 0:
             raise InvalidRequestError(f"chunk_size must be a number of bytes, not {chunk_size!r}")
@@ -227,6 +231,9 @@ class ReadingMethods:
         verify: str | None,
         options: UploadOptions | None,
     ) -> bool:
+        from .transfer.landing import Landing
+        from .transfer.download import Download
+
         if verify not in VERIFY:
             raise ValueError(f'ex_verify must be "auto", "md5" or None, not {verify!r}')
         chosen = UploadOptions.checked(options or self.ex_options)
@@ -276,6 +283,8 @@ def _place(container: Container, object_name: str) -> wire.Target:
 
     :raises InvalidRequestError: (a ValueError) if it cannot be the name of an object at all.
     """
+    from .protocol import wire
+
     check_bucket(container.name)
     if not isinstance(object_name, str) or not object_name:
         raise InvalidRequestError(f"{object_name!r} is not the name of an object")

@@ -8,28 +8,27 @@ its parts still count :mod:`.transfer.resume`'s business.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from collections.abc import Callable
 
 from libcloud.storage.base import Object, Container
 
-from .handle import SessionHandle
-from .protocol import wire
 from .arguments import naming, object_of, target_of
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
-from .transfer.resume import Standing, found_result, find_standing
-from .transfer.upload import Upload, UploadResult
 from .protocol.headers import is_opaque_etag
 from .protocol.options import UploadOptions
-from .protocol.session import Event, State, Journal, UploadSession
-from .transfer.cleanup import abort_upload
-from .transfer.running import running, remember
 from .protocol.endpoint import Endpoint
-from .protocol.integrity import body_check
 from .transfer.transport import Transport
+
+if TYPE_CHECKING:
+    from .handle import SessionHandle
+    from .protocol import wire
+    from .transfer.resume import Standing
+    from .transfer.upload import UploadResult
+    from .protocol.session import Journal, UploadSession
 
 
 def endpoint_of(endpoint: Endpoint) -> str:
@@ -64,6 +63,8 @@ class SessionExtensions:
 
         :rtype: :class:`SessionHandle`
         """
+        from .transfer.running import remember
+
         handle = self._ex_prepared(
             container, object_name, extra, headers, ex_storage_class, ex_options
         )
@@ -104,6 +105,8 @@ class SessionExtensions:
 
         :rtype: :class:`Object`
         """
+        from .protocol import wire
+
         options = UploadOptions.checked(ex_options or self.ex_options)
         given = _session_of(session)
         upload_id = given if isinstance(given, str) else given.upload_id
@@ -141,6 +144,8 @@ class SessionExtensions:
         must_not_change: bool = True,
     ) -> SessionHandle:
         """Give an upload whose arguments were all looked at, and of which nothing was sent."""
+        from .handle import SessionHandle
+
         options = UploadOptions.checked(options or self.ex_options)
         target = target_of(
             self,
@@ -163,6 +168,9 @@ class SessionExtensions:
         self, upload_id: str, container: str | None, object_name: str | None, options: UploadOptions
     ) -> UploadSession:
         """Find the session of an upload id; without one, what the service lists must do."""
+        from .protocol.session import State, UploadSession
+        from .protocol.integrity import body_check
+
         journal, endpoint = options.journal, self._ex_endpoint
         found = journal.load(upload_id, endpoint=endpoint) if journal is not None else None
         if found is not None:
@@ -194,6 +202,9 @@ class SessionExtensions:
         is_paused: Callable[[], bool] = lambda: False,
         must_not_change: bool = True,
     ) -> UploadResult:
+        from .transfer.upload import Upload
+        from .transfer.running import running
+
         with naming(self), running(session):
             return Upload(
                 transport=self._transport,
@@ -219,6 +230,10 @@ class SessionExtensions:
         is_paused: Callable[[], bool] = lambda: False,
     ) -> UploadResult:
         """Ask the service what stands, then walk the road with that."""
+        from .transfer.resume import Standing, found_result, find_standing
+        from .protocol.session import State
+        from .transfer.running import running
+
         assert session.upload_id is not None
         missing = [name for name in session.needs_headers if name not in target.headers]
         if missing:
@@ -252,6 +267,9 @@ class SessionExtensions:
     def _ex_abort_session(
         self, target: wire.Target, options: UploadOptions, session: UploadSession
     ) -> None:
+        from .protocol.session import Event, State
+        from .transfer.cleanup import abort_upload
+
         assert session.upload_id is not None
         if session.state is not State.ABORTING:
             session.move(Event.ABORT_SENT)
@@ -276,6 +294,9 @@ def _held(journal: Journal | None, upload_id: str, endpoint: str) -> AbstractCon
 
 def _session_of(given: Any) -> UploadSession | str:
     """Give the session, or the upload id, that a caller named in one of several ways."""
+    from .handle import SessionHandle
+    from .protocol.session import UploadSession
+
     if isinstance(given, SessionHandle):
         return given.session
     if isinstance(given, UploadSession):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import importlib
+import subprocess
 from typing import Any
 from collections.abc import Iterator
 
@@ -275,3 +276,34 @@ def test_no_class_attribute_is_ever_written() -> None:
     close_driver(made(get_driver("s3_eu_west")))
     unregister()
     assert snapshot() == before
+
+
+def in_a_fresh_process(code: str) -> list[str]:
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
+def test_a_driver_waits_for_no_room_that_it_does_not_enter() -> None:
+    loaded = in_a_fresh_process(
+        "import sys, libcloud_s3mpu\n"
+        "libcloud_s3mpu.AmazonS3MultipartDriver('key', 'secret')\n"
+        "print(*(name for name in sys.modules if name.startswith('libcloud_s3mpu.')))\n"
+    )
+    entered = {name.removeprefix("libcloud_s3mpu.") for name in loaded}
+    assert "driver" in entered and len(entered) < 40
+    assert not entered & {"resumable", "web", "direct", "services", "transfer.upload"}
+
+
+def test_every_public_name_is_where_the_root_says() -> None:
+    assert {name for name in libcloud_s3mpu.__all__ if not hasattr(libcloud_s3mpu, name)} == set()
+    homes = [name for names in libcloud_s3mpu._HOMES.values() for name in names.split()]
+    at_once = {"S3_MULTIPART", "__version__", "register", "unregister"}
+    assert sorted(homes) == sorted(set(libcloud_s3mpu.__all__) - at_once)
+    assert set(libcloud_s3mpu.__all__) <= set(dir(libcloud_s3mpu))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = libcloud_s3mpu.nothing
+
+
+def test_providers_are_classes_when_they_are_looked_at() -> None:
+    for name, cls in libcloud_s3mpu.PROVIDERS.items():
+        assert get_driver(name) is cls

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from . import xml
-from .messages import S3Request, S3Response, malformed, parse_body, raise_for_status
+from .messages import MAX_XML_BYTES, S3Request, S3Response, malformed, parse_body, raise_for_status
 
 #: Uploads asked for in one page: S3's own maximum.
 PAGE = 1000
@@ -69,7 +69,7 @@ def list_uploads_request(
         method="GET",
         bucket=bucket,
         query=tuple(query),
-        answer_limit=min(xml.MAX_XML_BYTES, most * ENTRY_BYTES),
+        answer_limit=min(MAX_XML_BYTES, most * ENTRY_BYTES),
     )
 
 

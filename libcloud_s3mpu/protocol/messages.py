@@ -8,14 +8,13 @@ is :mod:`libcloud_s3mpu.transfer.connection`. Nothing here is specific to a verb
 from __future__ import annotations
 
 import re
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from datetime import datetime, timezone
 from dataclasses import field, dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 from collections.abc import Mapping, Iterable
 
-from . import xml
 from .errors import (
     ClockSkewError,
     S3MultipartError,
@@ -23,6 +22,9 @@ from .errors import (
     MalformedAnswerError,
     error_class,
 )
+
+if TYPE_CHECKING:
+    from . import xml
 
 _QUERY = re.compile(r"\?[^\s'\"<>]+")
 _SIGNED = re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|credential|authorization)\s*[=:][^\s,'\"<>]+")
@@ -32,6 +34,11 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}\Z")
 REDIRECTS = (301, 307, 308)
 #: How many of them one request may follow.
 MOST_REDIRECTS = 3
+#: The most that is read of an answer in bytes: ListParts of 1,000 parts is about 300 KiB, a listing
+#: of 1,000 keys of 1,024 escaped bytes stays below this.
+MAX_XML_BYTES = 8 * 1024 * 1024
+#: The most that is read of an error's body, in bytes.
+MAX_ERROR_BYTES = 64 * 1024
 #: How much of an answer that is no XML an error quotes, in characters.
 QUOTED = 200
 
@@ -114,7 +121,7 @@ class S3Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body | None = None
     payload_sha256: str | None = None
-    answer_limit: int = xml.MAX_XML_BYTES
+    answer_limit: int = MAX_XML_BYTES
     patience_seconds: float | None = None
     streams: bool = False
     is_repeatable: bool = True
@@ -180,6 +187,8 @@ def parse_body(
 
     :raises S3MultipartError: the error inside a 200, or :class:`MalformedAnswerError`.
     """
+    from . import xml  # lxml is loaded for the first answer that needs it.
+
     try:
         element = xml.parse(response.body)
     except xml.XmlError as error:
@@ -247,6 +256,8 @@ def raise_for_status(request: S3Request, response: S3Response, *good: int) -> No
 
 
 def _parsed_error(body: bytes) -> tuple[str | None, str | None, str | None]:
+    from . import xml  # lxml is loaded for the first answer that needs it.
+
     try:
         root = xml.parse(body)
     except xml.XmlError:
@@ -263,6 +274,8 @@ def redacted(text: str) -> str:
 
 
 def _named_region(body: bytes) -> str | None:
+    from . import xml  # lxml is loaded for the first answer that needs it.
+
     try:
         return xml.text_of(xml.parse(body), "Region")
     except xml.XmlError:

@@ -8,14 +8,16 @@ may pass another one.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from dataclasses import field, fields, dataclass
 from collections.abc import Callable
 
 from .retry import RetryPolicy
 from .limits import MIB
-from .session import Journal
 from .checksums import ALGORITHMS
+
+if TYPE_CHECKING:
+    from .session import Journal
 
 #: Default bound on the bytes of an upload that are held in memory.
 DEFAULT_MEMORY_BUDGET = 128 * MIB

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """XML from services that may lie: parsed without DTDs, entities or network, matched by local name.
 
-Bodies are bounded before they get here (:data:`MAX_XML_BYTES`); what the elements mean is
+Bodies are bounded before they get here (:data:`.messages.MAX_XML_BYTES`); what the elements mean is
 :mod:`.wire`'s business. Namespaces are ignored, since some services answer without one or with
 another (s3rver, SeaweedFS).
 """
@@ -12,11 +12,6 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-#: The most that is read of an answer in bytes: ListParts of 1,000 parts is about 300 KiB, a listing
-#: of 1,000 keys of 1,024 escaped bytes stays below this.
-MAX_XML_BYTES = 8 * 1024 * 1024
-#: The most that is read of an error's body, in bytes.
-MAX_ERROR_BYTES = 64 * 1024
 #: How much an error quotes of what lxml says, in characters.
 QUOTED = 200
 

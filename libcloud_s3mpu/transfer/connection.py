@@ -35,10 +35,10 @@ from .http import (
 from .stream import PlainStream
 from ..protocol import messages
 from .credentials import CredentialsError, CredentialsSource
-from ..protocol.xml import MAX_ERROR_BYTES
 from ..protocol.errors import InvalidRequestError
 from ..protocol.signing import UNSIGNED_PAYLOAD, Signer, Credentials
 from ..protocol.endpoint import Endpoint, check_bucket, encode_query, signing_name
+from ..protocol.messages import MAX_ERROR_BYTES
 from ..protocol.checksums import EMPTY_SHA256, digest_of
 
 

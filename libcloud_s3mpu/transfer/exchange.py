@@ -19,9 +19,8 @@ from collections.abc import Callable, Iterator
 
 from .stream import LeanStream, shut_down
 from .sockets import Channel, AnswerSide, wait_for, unacknowledged
-from ..protocol.xml import MAX_ERROR_BYTES
 from ..protocol.watch import Meter, Watch
-from ..protocol.messages import S3Request, S3Response, is_head_cut
+from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response, is_head_cut
 
 #: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
 IOV = 256

@@ -18,8 +18,8 @@ from requests.adapters import HTTPAdapter
 from libcloud.storage.drivers.s3 import S3Response, S3RawResponse
 
 from ..protocol import messages
-from ..protocol.xml import MAX_XML_BYTES, MAX_ERROR_BYTES
 from ..protocol.errors import TransportError
+from ..protocol.messages import MAX_XML_BYTES, MAX_ERROR_BYTES
 
 #: Connections that a session's pool keeps alive for one host: enough for three full windows.
 POOL_SIZE = 64

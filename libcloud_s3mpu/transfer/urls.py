@@ -23,10 +23,9 @@ from .http import (
     transport_error,
 )
 from .transport import Transport
-from ..protocol.xml import MAX_ERROR_BYTES
 from ..protocol.errors import S3MultipartError, InvalidRequestError
 from ..protocol.endpoint import Endpoint
-from ..protocol.messages import S3Request, S3Response, is_head_cut
+from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response, is_head_cut
 
 #: What a request line can carry.
 _URL = re.compile(r"https?://[!-~]+\Z")

@@ -16,7 +16,7 @@ from libcloud.storage.base import Container
 
 from tests.fake_s3 import faults
 from tests.unit.small import Apart, Service, whole, chunks, service
-from libcloud_s3mpu.sessions import SessionHandle
+from libcloud_s3mpu.handle import SessionHandle
 from libcloud_s3mpu.transfer import journal as journal_module
 from libcloud_s3mpu.protocol.retry import NO_RETRIES
 from libcloud_s3mpu.protocol.errors import (
