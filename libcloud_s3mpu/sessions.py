@@ -18,8 +18,10 @@ from libcloud.storage.base import Object, Container
 from .arguments import naming, object_of, target_of
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
+from .transfer.upload import Upload, UploadResult
 from .protocol.headers import is_opaque_etag
 from .protocol.options import UploadOptions
+from .transfer.running import running, remember
 from .protocol.endpoint import Endpoint
 from .transfer.transport import Transport
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from .handle import SessionHandle
     from .protocol import wire
     from .transfer.resume import Standing
-    from .transfer.upload import UploadResult
     from .protocol.session import Journal, UploadSession
 
 
@@ -63,7 +64,6 @@ class SessionExtensions:
 
         :rtype: :class:`SessionHandle`
         """
-        from .transfer.running import remember
 
         handle = self._ex_prepared(
             container, object_name, extra, headers, ex_storage_class, ex_options
@@ -202,9 +202,6 @@ class SessionExtensions:
         is_paused: Callable[[], bool] = lambda: False,
         must_not_change: bool = True,
     ) -> UploadResult:
-        from .transfer.upload import Upload
-        from .transfer.running import running
-
         with naming(self), running(session):
             return Upload(
                 transport=self._transport,
@@ -232,7 +229,6 @@ class SessionExtensions:
         """Ask the service what stands, then walk the road with that."""
         from .transfer.resume import Standing, found_result, find_standing
         from .protocol.session import State
-        from .transfer.running import running
 
         assert session.upload_id is not None
         missing = [name for name in session.needs_headers if name not in target.headers]

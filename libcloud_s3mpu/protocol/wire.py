@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import hashlib
-from html import unescape
 from dataclasses import replace, dataclass
 from collections.abc import Mapping, Sequence
 
@@ -156,6 +155,8 @@ def upload_id_in(cut: bytes) -> str | None:
     found = _UPLOAD_ID.search(cut)
     if b"<InitiateMultipartUploadResult" not in cut or found is None:
         return None
+    from html import unescape  # Its tables are large, and this is rare.
+
     upload_id = unescape(found.group(1).decode("utf-8", "replace"))
     return upload_id if upload_id.isprintable() else None
 

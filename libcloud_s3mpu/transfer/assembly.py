@@ -26,7 +26,7 @@ from .outcome import Teller, UploadResult, uploaded
 from .running import running
 from .complete import complete_upload
 from .copyjobs import Job, Source, RelayJob, CopyPartJob
-from ..protocol import wire, events, copying, checksums
+from ..protocol import wire, copying, checksums
 from ..protocol.retry import RetryBudget
 from ..protocol.watch import Watch
 from ..protocol.errors import TransportError
@@ -173,7 +173,7 @@ class Assembly:
             for number, job in enumerate(self._jobs(), 1):
                 self._at_hand = job
                 self._teller.tell(
-                    events.PartStarted,
+                    "PartStarted",
                     part_number=number,
                     size=job.size,
                     in_flight=self._lane.window.in_flight + 1,
@@ -194,9 +194,7 @@ class Assembly:
             self._lane.window.close()
         if self._tail is not None:
             self._tail.close()
-        self._teller.tell(
-            events.UploadCompleted, size=result.size, etag=result.etag, parts=result.parts
-        )
+        self._teller.tell("UploadCompleted", size=result.size, etag=result.etag, parts=result.parts)
         return result
 
     def _initiate(self) -> None:

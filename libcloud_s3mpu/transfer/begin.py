@@ -11,19 +11,21 @@ from __future__ import annotations
 import time
 import logging
 import secrets
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from collections.abc import Callable
 
-from .lost import Suspects, find_suspects
 from .attempt import Sender, retried, call_settled
 from .cleanup import add_text
-from ..protocol import wire, events
+from ..protocol import wire
 from ..protocol.errors import TransportError, S3MultipartError, MalformedAnswerError
 from ..protocol.headers import is_opaque_etag, has_room_for_token
 from ..protocol.options import UploadOptions
 from ..protocol.session import UploadSession
 from ..protocol.messages import S3Response
 from ..protocol.integrity import BodyCheck
+
+if TYPE_CHECKING:
+    from .lost import Suspects
 
 log = logging.getLogger("libcloud_s3mpu.begin")
 
@@ -80,6 +82,8 @@ def begin_upload(
             raise
 
     def search() -> Suspects:
+        from .lost import find_suspects  # Most uploads lose nothing.
+
         return find_suspects(
             sender=sender,
             target=target,
@@ -102,7 +106,7 @@ def begin_upload(
     suspects = search()
     if said := _said(target, suspects):
         log.warning("%s", said)
-        tell(events.OrphanSuspected, upload_ids=suspects.upload_ids, reason=said)
+        tell("OrphanSuspected", upload_ids=suspects.upload_ids, reason=said)
     return suspects.upload_ids
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from collections.abc import Callable
 
 from .cleanup import note_cleanup_error
-from ..protocol import wire, events
+from ..protocol import wire
 from ..protocol.session import UploadedPart, UploadSession
 
 log = logging.getLogger("libcloud_s3mpu.upload")
@@ -88,12 +88,14 @@ class Teller:
         #: Bytes that the service acknowledged, over all parts.
         self.uploaded_bytes = 0
 
-    def tell(self, event: Any, **values: Any) -> None:
-        """Make and give an event; what the callback raises comes out."""
+    def tell(self, event: str, **values: Any) -> None:
+        """Make the event of that name and give it; what the callback raises comes out."""
         if not self._tells:
             return
+        from ..protocol import events  # Only for those who listen.
+
         session = self._session
-        value = event(
+        value = getattr(events, event)(
             container=session.container,
             object_name=session.object_name,
             upload_id=session.upload_id,
@@ -114,14 +116,14 @@ class Teller:
             return
         for number, delay, reason in job.retries:
             self.tell(
-                events.PartRetried,
+                "PartRetried",
                 part_number=part.part_number,
                 attempt=number,
                 delay_seconds=delay,
                 reason=reason,
             )
         self.tell(
-            events.PartUploaded,
+            "PartUploaded",
             part_number=part.part_number,
             size=part.size,
             uploaded_bytes=self.uploaded_bytes,
@@ -133,6 +135,6 @@ class Teller:
         if kept is None:
             return
         try:
-            self.tell(events.UploadAborted, kept=kept, reason=type(error).__name__)
+            self.tell("UploadAborted", kept=kept, reason=type(error).__name__)
         except BaseException as second:
             note_cleanup_error(error, second, "on_event failed too")

@@ -57,7 +57,9 @@ class MemoryBody:
 
 
 class FileBody:
-    """A range of an open file, read with ``pread`` as it is sent: nothing of it stays in memory.
+    """A range of an open file, read as it is sent: nothing of it stays in memory.
+
+    The kernel may take it from ``fileno``, ``offset`` and ``size`` by itself (``sendfile``).
 
     The descriptor is the caller's; other threads may read other ranges of it at the same time.
     """
@@ -83,12 +85,16 @@ class FileBody:
             wanted = block[: min(FILE_BLOCK, self.size - done)]
             got = _pread_into(self.fileno, wanted, self.offset + done)
             if not got:
-                raise SourceChangedError(
-                    f"the file ended at offset {self.offset + done} while it was uploaded; it had "
-                    f"at least {self.offset + self.size} bytes before"
-                )
+                raise self.ended_at(self.offset + done)
             done += got
             yield wanted[:got]
+
+    def ended_at(self, offset: int) -> SourceChangedError:
+        """Make the error of a file that became shorter while it was uploaded."""
+        return SourceChangedError(
+            f"the file ended at offset {offset} while it was uploaded; it had at least "
+            f"{self.offset + self.size} bytes before"
+        )
 
     def release(self) -> None:
         """Nothing is held."""

@@ -34,7 +34,7 @@ from .journal import Keeper
 from .outcome import Teller, UploadResult, uploaded
 from .watched import Watched
 from .complete import complete_upload
-from ..protocol import wire, events, checksums
+from ..protocol import wire, checksums
 from ..protocol.retry import RetryBudget
 from ..protocol.watch import Watch
 from ..protocol.errors import TransportError, UploadMissingError
@@ -134,7 +134,7 @@ class Upload:
             close_source(intake, error)
             raise
         intake.close()
-        self._tell(events.UploadCompleted, size=result.size, etag=result.etag, parts=result.parts)
+        self._tell("UploadCompleted", size=result.size, etag=result.etag, parts=result.parts)
         return result
 
     def _open(self, source: Any) -> Intake:
@@ -268,7 +268,7 @@ class Upload:
             budget=self._budget,
         )
         self._tell(
-            events.PartStarted,
+            "PartStarted",
             part_number=number,
             size=body.size,
             in_flight=self._window.in_flight + 1,
