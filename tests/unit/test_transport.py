@@ -472,7 +472,7 @@ def test_two_threads_never_share_a_connection_after_a_lazy_connect(running: Serv
     stalled = faults.stall("answer")
     running.fake.script("ListObjectsV2", stalled)
     one = Apart(lambda: running.container.list_objects())
-    assert stalled.wire is not None and stalled.wire.reached.wait(5)
+    assert stalled.wire is not None and stalled.wire.reached.wait(30)
     assert len({id(clone) for clone in connection._idle}) == len(connection._idle)
     assert running.driver.get_container("bucket").name == "bucket"
     stalled.wire.release.set()
