@@ -347,7 +347,9 @@ def test_f20_the_deadline_ends_whatever_hangs(verb: str, lean: Tried) -> None:
 
 def test_f20_the_deadline_holds_between_attempts_and_the_failures_are_kept(s3: Tried) -> None:
     forever(s3.fake, PART, faults.error("SlowDown"))
-    waits = dict.fromkeys(("throttle_delay_seconds", "base_delay_seconds", "max_delay_seconds"), 200.0)
+    waits = dict.fromkeys(
+        ("throttle_delay_seconds", "base_delay_seconds", "max_delay_seconds"), 200.0
+    )
     policy = RetryPolicy(**waits)
     began = time.monotonic()
     error = s3.fails(DeadlineExceededError, deadline_seconds=0.5, retry=policy, concurrency=1)
