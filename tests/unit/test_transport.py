@@ -16,6 +16,7 @@ from pathlib import Path
 from collections.abc import Iterator
 
 import pytest
+import urllib3
 import requests
 import libcloud.common.base
 from libcloud.http import LibcloudConnection
@@ -36,8 +37,10 @@ from tests.unit.small import (
     close_driver,
 )
 from tests.fake_s3.tls import make_certificate
+from libcloud_s3mpu.transfer.http import transport_error
 from libcloud_s3mpu.protocol.errors import TransportError, WrongRegionError, InvalidRequestError
 from libcloud_s3mpu.protocol.limits import S3_LIMITS
+from libcloud_s3mpu.protocol.messages import S3Request
 from libcloud_s3mpu.transfer.connection import S3MultipartConnection
 
 ROADS = ["lean", "plain"]
@@ -402,6 +405,16 @@ def test_another_hosts_certificate_is_refused(tmp_path: Path) -> None:
             driver.upload_object_via_stream(b"abc", Container("bucket", {}, driver), "key")
         assert server.fake.requests == []
         close_driver(driver)
+
+
+def test_the_name_of_another_host_is_not_tried_again_with_any_urllib3() -> None:
+    """Below version 2 it has an error of its own for that, within requests' and its own."""
+    theirs = type("CertificateError", (ValueError,), {})("hostname 'x' doesn't match 'y'")
+    error = requests.exceptions.SSLError(urllib3.exceptions.SSLError(theirs))
+    request = S3Request(operation="PutObject", method="PUT", bucket="bucket", key="key")
+    made = transport_error(request, error)
+    assert isinstance(made, requests.exceptions.SSLError)
+    assert not made.retryable and not made.was_sent
 
 
 @pytest.mark.parametrize("first", [b"", b"x", ""])
