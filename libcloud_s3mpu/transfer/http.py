@@ -216,8 +216,9 @@ class S3MultipartRawResponse(S3RawResponse):  # type: ignore[misc]
         if raw is not None and getattr(raw, "headers", None) is not None:
             # An object's Content-Encoding is its own: what was stored is what is read.
             raw.headers.pop("content-encoding", None)
-            # urllib3 below 2 hands out a body that was cut as if it were whole.
-            raw.enforce_content_length = True
+            if getattr(raw, "length_remaining", None):
+                # urllib3 below 2 hands out a body that was cut as if it were whole.
+                raw.enforce_content_length = True
         super().__init__(connection=connection, response=response)
 
     @property
