@@ -93,7 +93,8 @@ def _reason(error: BaseException) -> str:
 
 def _is_certificate_error(error: BaseException) -> bool:
     while error is not None:
-        if type(error).__name__ == "SSLCertVerificationError":
+        # The second is urllib3's below 2, for the name of another host.
+        if type(error).__name__ in ("SSLCertVerificationError", "CertificateError"):
             return True
         inner = next((a for a in error.args if isinstance(a, BaseException)), None)
         reason = getattr(error, "reason", None)
@@ -215,6 +216,9 @@ class S3MultipartRawResponse(S3RawResponse):  # type: ignore[misc]
         if raw is not None and getattr(raw, "headers", None) is not None:
             # An object's Content-Encoding is its own: what was stored is what is read.
             raw.headers.pop("content-encoding", None)
+            if getattr(raw, "length_remaining", None):
+                # urllib3 below 2 hands out a body that was cut as if it were whole.
+                raw.enforce_content_length = True
         super().__init__(connection=connection, response=response)
 
     @property

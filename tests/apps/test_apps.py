@@ -23,8 +23,6 @@ from tests.servers.ministack import MiniStack
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = f"{THREADS * EACH} of {THREADS * EACH}"
-#: What stays as upstream has it until reading is ours too.
-READING = {"a file above 5 MiB read", "an empty file read"}
 #: What upstream 3.9.1 gets wrong at once and every time.
 WRONG_UPSTREAM = {
     "django_storages": {"a file above 5 MiB read", "an empty file read"},
@@ -75,8 +73,6 @@ def test_an_app_works_with_ours(run: Run, name: str) -> None:
     found = run(name, "ours", 1.0)
     assert found.pop("seconds") < 60
     wrong = {what: how for what, how in found.items() if how not in ("right", ALL, "6 of 6")}
-    if wrong and wrong.keys() <= READING:
-        pytest.xfail("reading is upstream's still")
     assert wrong == {}
 
 

@@ -11,6 +11,7 @@ import os
 import uuid
 import random
 from typing import Any
+from pathlib import Path
 from contextlib import ExitStack
 from collections.abc import Iterator
 
@@ -65,6 +66,7 @@ class Fake(Server):
                 raise RuntimeError("the fake itself failed") from server.errors[0]
 
 
+HERE = Path(__file__).parent
 MIB = 1024 * 1024
 #: What takes minutes is left out unless it is asked for: S3MPU_LONG=1.
 IS_LONG = bool(os.environ.get("S3MPU_LONG"))
@@ -72,6 +74,41 @@ IS_LONG = bool(os.environ.get("S3MPU_LONG"))
 SERVERS: dict[str, type[Server]] = {
     each.name: each for each in (Fake, MiniStack, Swift, Ceph, Moto)
 }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what ``on_real`` marks as searched on the fake, and what takes minutes.
+
+    Of a server that is not here one test is kept, which says so.
+    """
+    missing = {name for name, server in SERVERS.items() if server().available()}
+    said: set[str] = set()
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        name = _params(item).get("endpoint", "fake") if item.path.parent == HERE else "fake"
+        is_kept = name not in said if name in missing else IS_LONG or _is_essential(item)
+        if name in missing:
+            said.add(name)
+        (kept if is_kept else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def _params(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
+def _is_essential(item: pytest.Item) -> bool:
+    given = _params(item)
+    if given.get("endpoint", "fake") == "fake":
+        return True
+    return all(
+        given[name] in wanted
+        for mark in item.iter_markers("on_real")
+        for name, wanted in mark.kwargs.items()
+    )
 
 
 @pytest.fixture(scope="session", params=list(SERVERS))

@@ -48,6 +48,7 @@ def is_there(driver: Any, container: Any, made: Any, data: bytes) -> None:
     assert read(driver, container, made.name) == data
 
 
+@pytest.mark.on_real(size=[10, LARGE])
 @pytest.mark.parametrize("size", [0, 10, PART, LARGE])
 @pytest.mark.parametrize("key", KEYS)
 def test_a_copy(container: Any, low: Any, size: int, key: str) -> None:
@@ -117,6 +118,7 @@ def test_small_objects_are_joined(container: Any, driver: Any) -> None:
     assert driver.get_object(container.name, "all").meta_data == {"a": "b"}
 
 
+@pytest.mark.on_real(old=[10, LARGE])
 @pytest.mark.parametrize("old", [0, 10, PART, LARGE])
 @pytest.mark.parametrize("more", [5, PART + 5])
 def test_bytes_are_appended(container: Any, driver: Any, old: int, more: int) -> None:

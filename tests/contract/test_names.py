@@ -90,6 +90,7 @@ def test_a_key_is_stored_exactly(container: Any, driver: Any, key: str) -> None:
     check(driver, container, key, b"data")
 
 
+@pytest.mark.on_real(road=["lean"])
 @pytest.mark.parametrize("key", MULTIPART_KEYS, ids=ids)
 @pytest.mark.parametrize("road", ["lean", "hooked"])
 def test_a_key_is_stored_exactly_by_multipart(
@@ -133,6 +134,7 @@ def test_a_key_that_climbs_does_not_reach_another_bucket(container: Any, driver:
         driver.delete_container(other)
 
 
+@pytest.mark.on_real(road=["lean", "plain"])
 @pytest.mark.parametrize("size", [10, PART + 1], ids=["put", "multipart"])
 def test_metadata_comes_back_exactly(container: Any, road: Any, size: int) -> None:
     driver = road()

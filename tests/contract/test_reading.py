@@ -27,6 +27,7 @@ def options(**changes: Any) -> ours.UploadOptions:
     return replace(ours.UploadOptions(part_size_bytes=RANGE), **changes)
 
 
+@pytest.mark.on_real(road=["lean", "plain"])
 @pytest.mark.parametrize("checksum", ["auto", "crc32"])
 def test_an_object_arrives_whole_in_ranges(
     checksum: str, container: Any, road: Any, tmp_path: Path
@@ -42,6 +43,7 @@ def test_an_object_arrives_whole_in_ranges(
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.on_real(size=[None], road=["lean", "plain"])
 @pytest.mark.parametrize("size", [1000, MIB, None])
 def test_a_stream_has_chunks_of_one_size(size: int | None, container: Any, road: Any) -> None:
     driver = road()
@@ -53,6 +55,7 @@ def test_a_stream_has_chunks_of_one_size(size: int | None, container: Any, road:
     assert {len(chunk) for chunk in read[:-1]} == {wanted}
 
 
+@pytest.mark.on_real(road=["lean", "plain"])
 def test_ranges_and_empty_objects(container: Any, road: Any, tmp_path: Path) -> None:
     driver = road()
     driver.upload_object_via_stream(chunks(DATA), container, "object")
@@ -69,6 +72,7 @@ def test_ranges_and_empty_objects(container: Any, road: Any, tmp_path: Path) -> 
     assert b"".join(empty.range_as_stream(0, 10)) == b""
 
 
+@pytest.mark.on_real(road=["lean"])
 def test_every_name_is_listed(container: Any, road: Any) -> None:
     driver = road()
     for name in NAMES:

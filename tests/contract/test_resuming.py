@@ -154,6 +154,7 @@ def test_a_killed_upload_goes_on_in_a_new_process(
 # -- a pause, and sources of all kinds ---------------------------------------------------------
 
 
+@pytest.mark.on_real(concurrency=[4])
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_a_paused_upload_goes_on(
     container: Any, driver: Any, through: Any, gateway: Gateway, concurrency: int

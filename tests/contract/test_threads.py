@@ -10,7 +10,8 @@ import pytest
 from libcloud.storage.types import ObjectDoesNotExistError
 
 import libcloud_s3mpu as ours
-from tests.contract.conftest import MIB, read, chunks, pattern
+from tests.servers.base import Endpoint
+from tests.contract.conftest import MIB, IS_LONG, read, chunks, pattern
 
 pytestmark = pytest.mark.contract
 
@@ -19,11 +20,11 @@ TURNS = 6
 PART = 5 * MIB
 
 
-def work(driver: Any, container: Any, number: int) -> None:
+def work(driver: Any, container: Any, number: int, turns: int) -> None:
     """Upload, look, read, list and delete under a prefix of one's own."""
     prefix = f"{number:02d}/"
     expected: dict[str, bytes] = {}
-    for turn in range(TURNS):
+    for turn in range(turns):
         # Every fourth thread sends one multipart upload; the others objects of one request.
         size = PART + 1 + number if number % 4 == 0 and turn == 1 else 1000 * turn + number
         name, data = f"{prefix}{turn}", pattern(size, seed=100 * number + turn)
@@ -46,13 +47,15 @@ def work(driver: Any, container: Any, number: int) -> None:
         driver.get_object(container.name, found.name)
 
 
-def test_threads_share_one_driver(container: Any, road: Any) -> None:
+@pytest.mark.on_real(road=["lean"])
+def test_threads_share_one_driver(endpoint: Endpoint, container: Any, road: Any) -> None:
+    turns = TURNS if IS_LONG or endpoint.name == "fake" else TURNS // 2
     driver = road(ex_options=ours.UploadOptions(concurrency=2))
     errors: list[BaseException] = []
 
     def guarded(number: int) -> None:
         try:
-            work(driver, container, number)
+            work(driver, container, number, turns)
         except BaseException as error:
             errors.append(error)
 
@@ -64,5 +67,5 @@ def test_threads_share_one_driver(container: Any, road: Any) -> None:
         assert not thread.is_alive(), "a thread hangs"
     if errors:
         raise errors[0]
-    assert len(driver.list_container_objects(container)) == THREADS * (TURNS - 1)
+    assert len(driver.list_container_objects(container)) == THREADS * (turns - 1)
     assert list(driver.ex_iterate_multipart_uploads(container)) == []

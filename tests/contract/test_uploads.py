@@ -36,6 +36,7 @@ def at_rest(driver: Any, container: Any, name: str, data: bytes, uploaded: Any) 
     assert b"".join(driver.download_object_as_stream(found)) == data
 
 
+@pytest.mark.on_real(size=[0, PART, PART + 1], road=["lean"])
 @pytest.mark.parametrize("size", SIZES)
 def test_an_object_of_each_size_arrives_whole(container: Any, road: Any, size: int) -> None:
     driver, data = road(), pattern(size)
@@ -44,6 +45,7 @@ def test_an_object_of_each_size_arrives_whole(container: Any, road: Any, size: i
     assert ("-" in uploaded.hash) == (size > PART)
 
 
+@pytest.mark.on_real(concurrency=[None])
 @pytest.mark.parametrize("concurrency", [1, 4, None])
 def test_a_large_object_arrives_whole(container: Any, road: Any, concurrency: int | None) -> None:
     driver, data = road(), pattern(LARGE, seed=1)
@@ -87,6 +89,7 @@ def test_an_object_is_replaced(container: Any, driver: Any) -> None:
 # -- files -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.on_real(size=[0, 12 * MIB], verify_hash=[True], road=["lean", "plain"])
 @pytest.mark.parametrize("size", [0, 1000, 12 * MIB])
 @pytest.mark.parametrize("verify_hash", [True, False])
 def test_a_file(container: Any, road: Any, tmp_path: Path, size: int, verify_hash: bool) -> None:
@@ -99,6 +102,7 @@ def test_a_file(container: Any, road: Any, tmp_path: Path, size: int, verify_has
     assert back.read_bytes() == data
 
 
+@pytest.mark.on_real(start=[PART - 1, PART])
 @pytest.mark.parametrize(
     ("start", "end"),
     [(0, 1), (0, PART), (PART - 1, PART + 1), (PART, None), (6 * MIB, 6 * MIB + 9)],
@@ -121,6 +125,7 @@ class OwnError(Exception):
     pass
 
 
+@pytest.mark.on_real(error=[KeyboardInterrupt], after=[1000, 3 * PART], concurrency=[None])
 @pytest.mark.parametrize("error", [OwnError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("after", [0, 1000, PART + 1, 3 * PART])
 @pytest.mark.parametrize("concurrency", [1, None])
@@ -149,6 +154,7 @@ def test_a_failed_replacement_leaves_the_old_object(container: Any, driver: Any)
     at_rest(driver, container, "object", b"old", uploaded)
 
 
+@pytest.mark.on_real(road=["lean"])
 @pytest.mark.parametrize("size", [10, PART + 1])
 def test_a_missing_bucket(road: Any, tmp_path: Path, size: int) -> None:
     driver = road()
@@ -202,6 +208,7 @@ def test_each_checksum(container: Any, driver: Any, checksum: str | None, size: 
     at_rest(driver, container, "object", data, uploaded)
 
 
+@pytest.mark.on_real(size=[10, PART + 1], road=["lean"])
 @pytest.mark.parametrize("size", [0, 10, PART + 1])
 @pytest.mark.parametrize("sign_payload", [True, False])
 def test_signed_and_unsigned_payloads(
@@ -305,6 +312,7 @@ def test_connections_are_used_again(
     assert len(made) <= 2  # Reading goes by libcloud's own pool.
 
 
+@pytest.mark.on_real(road=["lean", "plain"])
 def test_an_error_does_not_spoil_the_connection(container: Any, road: Any) -> None:
     driver = road()
     nowhere = Container(name="there-is-no-such-bucket", extra={}, driver=driver)

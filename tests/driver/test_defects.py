@@ -207,6 +207,7 @@ def test_d_too_long_a_source_is_refused_before_it_is_sent_where_its_length_is_kn
 # -- E: parallel -----------------------------------------------------------------------------------
 
 
+@pytest.mark.lean
 def test_e_parts_go_up_at_the_same_time(fake_server: FakeServer) -> None:
     container = connected(fake_server, ex_options=replace(OPTIONS, concurrency=3))
     with fake_server.hold_parts(until=3) as gate:

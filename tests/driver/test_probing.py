@@ -109,6 +109,7 @@ def test_initiate_that_is_refused_leaves_the_rest_unknown() -> None:
     assert report.answer("list-v2") is Answer.YES
 
 
+@pytest.mark.lean
 def test_a_service_that_fails_for_a_while_is_asked_again() -> None:
     with service(driver=OPTIONS, limits=S3_LIKE) as it:
         it.fake.script("PutObject", error("SlowDown"), reset(), error("InternalError"))

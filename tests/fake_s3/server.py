@@ -56,7 +56,7 @@ class Gate:
             self._is_open = True
             self._changed.notify_all()
 
-    def wait_held(self, count: int, timeout_seconds: float = 5.0) -> bool:
+    def wait_held(self, count: int, timeout_seconds: float = 30.0) -> bool:
         """:returns: whether that many requests have arrived within the time."""
         with self._changed:
             return self._changed.wait_for(lambda: self._arrived >= count, timeout_seconds)
@@ -193,7 +193,7 @@ class FakeServer:
         self,
         until: int | None = None,
         *,
-        timeout_seconds: float = 5.0,
+        timeout_seconds: float = 30.0,
         operation: str = "UploadPart",
     ) -> Gate:
         """Hold every such request from now on; the gate before this one is opened."""

@@ -22,7 +22,7 @@ from libcloud_s3mpu.protocol.retry import RetryPolicy
 #: why. They are strict: the day one passes, its line here goes.
 NOT_YET = {}
 #: Seconds that one test may take before it counts as a hang.
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 HERE = Path(__file__).parent
 
 

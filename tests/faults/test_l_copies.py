@@ -245,7 +245,7 @@ def test_l12_parts_in_flight_end_with_a_copy_that_failed(s3: Tried) -> None:
     began = time.monotonic()
     with pytest.raises(ours.AccessDeniedError):
         copy(s3, part_size_bytes=5)
-    assert time.monotonic() - began < 9
+    assert time.monotonic() - began < 30
     for fault in stalled:
         assert fault.wire is not None
         fault.wire.release.set()

@@ -427,7 +427,7 @@ def test_11_no_more_than_the_budget_is_read_ahead_of_what_is_sent() -> None:
                 target=store.write, args=(upload.id, 0, Counting(data(200))), daemon=True
             )
             thread.start()
-            assert taken.wait(5) and gate.wait_held(3)
+            assert taken.wait(30) and gate.wait_held(3)
             assert read[0] <= store.options.budget_bytes == 24
         thread.join(10)
         assert store.get(upload.id).complete

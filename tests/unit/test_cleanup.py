@@ -251,7 +251,7 @@ def test_parts_that_came_back_and_were_not_looked_at_are_kept_too() -> None:
     window = Window(budget_bytes=10, ceiling=1, pace=Pace())
     job: Any = Done()
     window.submit(job)
-    assert window.wait(5)
+    assert window.wait(30)
     drain(window, [job], session, keeps=True)
     window.close()
     assert list(session.parts) == [1]
@@ -287,12 +287,12 @@ def test_parts_that_hang_do_not_hold_up_the_end(
         yield from chunks(4)
         for stalled in stalls:
             assert stalled.wire is not None
-            assert stalled.wire.reached.wait(5)
+            assert stalled.wire.reached.wait(30)
         hanging.set()
         raise KeyboardInterrupt
 
     upload = Apart(lambda: running.upload(source(), concurrency=4))
-    assert hanging.wait(5)
+    assert hanging.wait(30)
     assert isinstance(upload.end(3.0), KeyboardInterrupt)
     assert running.fake.uploads == {}
 
@@ -324,7 +324,7 @@ def test_no_worker_outlives_its_upload(running: Service) -> None:
         running.upload(Source(OSError(), 10).chunks(), concurrency=4)
     for thread in threading.enumerate():
         if thread.name.startswith("s3mpu"):
-            thread.join(5)
+            thread.join(30)
             assert not thread.is_alive()
 
 

@@ -27,6 +27,7 @@ from libcloud_s3mpu.protocol.errors import (
     RetriesExhaustedError,
 )
 from libcloud_s3mpu.protocol.options import UploadOptions
+from libcloud_s3mpu.protocol.reading import comparable_checksum
 from libcloud_s3mpu.transfer.landing import Landing
 from libcloud_s3mpu.transfer.download import Download
 
@@ -596,3 +597,22 @@ def test_downloads_go_over_tls(options: UploadOptions, tmp_path: Path) -> None:
         assert download(running, tmp_path / "file", obj, ex_options=options) is True
         assert (tmp_path / "file").read_bytes() == DATA
         assert list(running.driver.download_object_as_stream(obj, 50)) == [DATA[:50], DATA[50:]]
+
+
+@pytest.mark.parametrize(
+    ("etag", "kind", "is_of_the_whole"),
+    [
+        ("0" * 32, None, True),
+        ("0" * 32 + "-2", None, False),  # moto 5.2.5
+        ("0" * 32 + "-2", "COMPOSITE", False),
+        ("0" * 32 + "-2", "FULL_OBJECT", True),
+    ],
+)
+def test_a_checksum_of_parts_is_not_taken_for_that_of_the_whole(
+    etag: str, kind: str | None, is_of_the_whole: bool
+) -> None:
+    headers = {"etag": f'"{etag}"', "x-amz-checksum-crc32": "3IoptQ=="}
+    if kind is not None:
+        headers["x-amz-checksum-type"] = kind
+    found = comparable_checksum(headers)
+    assert found == (("crc32", "3IoptQ==") if is_of_the_whole else None)

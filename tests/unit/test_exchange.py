@@ -195,7 +195,7 @@ def test_a_verb_may_have_more_patience_than_the_connection(running: Service) -> 
     running.fake.script("GetObject", stalled)
     call = Apart(lambda: running.driver._transport.call(get(patience_seconds=60)))
     assert stalled.wire is not None
-    assert stalled.wire.reached.wait(5)
+    assert stalled.wire.reached.wait(30)
     time.sleep(0.12)  # Longer than the connection's time-out: nothing is to happen meanwhile.
     assert not call.is_over
     stalled.wire.release.set()
@@ -404,7 +404,7 @@ def test_a_cut_ends_an_exchange_at_once_from_any_thread(
     exchange = transport.begin(request)
     call = Apart(lambda: transport.resume(request, exchange))
     assert stalled.wire is not None
-    assert stalled.wire.reached.wait(5)
+    assert stalled.wire.reached.wait(30)
     exchange.cut()
     error = call.end(3.0)
     assert isinstance(error, TransportError)
