@@ -29,7 +29,6 @@ from .copy_arguments import (
 from .protocol.watch import Watch
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
-from .transfer.upload import UploadResult
 from .protocol.copying import (
     CopySource,
     FoundSource,
@@ -39,6 +38,7 @@ from .protocol.copying import (
 )
 from .protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from .protocol.session import UploadSession
+from .transfer.outcome import UploadResult, uploaded
 from .transfer.watched import Watched
 from .transfer.assembly import Way
 from .transfer.copyjobs import Source
@@ -301,15 +301,9 @@ class CopyExtensions:
             except CopyUnsupportedError:
                 self._ex_lacks |= {"CopyObject"}
             else:
-                return UploadResult(
-                    size=found.size,
-                    etag=stored.etag or "",
-                    upload_id=None,
-                    parts=1,
-                    part_size_bytes=found.size,
-                    checksum=None,
-                    version_id=stored.version_id,
-                    seconds=time.monotonic() - began,
+                size = found.size
+                return uploaded(
+                    stored, size=size, etag=stored.etag or "", part_size=size, began=began
                 )
         target = self._ex_with_tags(target, source.sender, found, options)
         return self._ex_joined(self._ex_way(options), target, [source], [is_local])

@@ -25,11 +25,12 @@ from .reading import ReadingMethods
 from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
-from .transfer import single
 from .arguments import host_of, object_of, result_of_put
 from .extensions import UploadExtensions
 from .maintenance import MaintenanceExtensions
+from .transfer.put import put_bytes
 from .direct_uploads import DirectUploadExtensions
+from .protocol.errors import SourceSizeError
 from .protocol.limits import S3_LIMITS, Limits
 from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
@@ -306,15 +307,11 @@ class AmazonS3MultipartDriver(
         target = wire.Target(bucket=bucket, key=object_name, headers=given)
         if file_path is not None:
             with open(file_path, "rb") as file:
-                splitter = open_source(file)
-                data = file.read()
-                if isinstance(splitter, FileSplitter):
-                    splitter.check_unchanged()
+                data = self._whole(file, target, must_not_change=True)
         else:
-            splitter = open_source(stream if stream is not None else b"")
-            data = b"".join(splitter.take(self.ex_limits.max_single_put))
+            data = self._whole(stream if stream is not None else b"", target)
         check = body_check(self.ex_options, self.ex_limits, is_secure=self._is_secure)
-        response = single.put_bytes(
+        response = put_bytes(
             self._transport, target, data, check=check, policy=self.ex_options.retry
         )
         data_hash = digest_of("md5", [data]).hex()
@@ -339,6 +336,27 @@ class AmazonS3MultipartDriver(
         self.ex_abort_upload(container, object_name, upload_id)
 
     # -- private ---------------------------------------------------------------------------------
+
+    def _whole(self, source: Any, target: wire.Target, *, must_not_change: bool = False) -> bytes:
+        """Read the whole source of one ``PUT``.
+
+        :raises SourceSizeError: (a ValueError) if the service takes no ``PUT`` of its size.
+        :raises SourceChangedError: if it is a file that may not change and did.
+        """
+        splitter = open_source(source)
+        try:
+            data = b"".join(splitter.take(self.ex_limits.max_single_put))
+            if splitter.has_more():
+                raise SourceSizeError(
+                    f"the source of {target.bucket}/{target.key} is longer than one PUT may be "
+                    f"({self.ex_limits.max_single_put} bytes)",
+                    driver=self,
+                )
+            if must_not_change and isinstance(splitter, FileSplitter):
+                splitter.check_unchanged()
+        finally:
+            splitter.close()
+        return data
 
     def _put_small_file(
         self,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import hashlib
 import inspect
 from types import SimpleNamespace
 from typing import Any
@@ -443,6 +444,47 @@ def test_upload_object_calls_upload_object_helper_with_upstreams_keywords(
         "stream",
     }
     assert (found.hash, found.size, found.extra["acl"]) == ("abc", 1, "private")
+
+
+HELPER_SOURCES: dict[str, Callable[[Path], Any]] = {
+    **{name: lambda path, make=make: make() for name, make in SOURCES.items()},
+    "plain file": lambda path: path.open("rb"),
+    "unbuffered file": lambda path: path.open("rb", 0),
+    "file from its position": lambda path: _sought(path.open("rb"), 4),
+}
+
+
+@pytest.mark.parametrize("kind", HELPER_SOURCES)
+def test_the_upload_object_helper_takes_any_stream(
+    driver: Any, container: Container, mock: Mock, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes((b"skip" if "position" in kind else b"") + DATA)
+    source = HELPER_SOURCES[kind](path)
+    sent = driver._upload_object(
+        object_name="object",
+        content_type=None,
+        request_path="/bucket/object",
+        request_method="PUT",
+        headers={},
+        file_path=None,
+        stream=source,
+    )
+    if kind.endswith("file") or kind.startswith("file"):
+        assert (source.closed, source.tell()) == (False, path.stat().st_size)
+        source.close()
+    assert mock.sent("PutObject").body == DATA
+    assert sent["bytes_transferred"] == len(DATA)
+    assert sent["data_hash"] == hashlib.md5(DATA).hexdigest()
+    assert sent["response"].status == 200
+
+
+def test_the_upload_object_helper_cuts_nothing_off(
+    driver: Any, container: Container, mock: Mock
+) -> None:
+    with pytest.raises(ValueError, match="longer than one PUT"):
+        driver._upload_object("object", None, "/bucket/object", stream=iter([b"x" * 101]))
+    assert not mock.requests
 
 
 def test_the_flags_of_the_class() -> None:
