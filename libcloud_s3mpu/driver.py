@@ -18,6 +18,7 @@ from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
 from .cors import CorsExtensions
 from .keys import KeyExtensions
+from .by_hand import VerbsByHand
 from .copying import CopyExtensions
 from .presign import PresignExtensions
 from .probing import ProbeExtensions
@@ -26,6 +27,7 @@ from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
 from .arguments import host_of, object_of, result_of_put
+from .containers import ContainerMethods
 from .extensions import UploadExtensions
 from .maintenance import MaintenanceExtensions
 from .transfer.put import put_bytes
@@ -51,7 +53,9 @@ _KNOWN_REGION = "us-east-1"
 
 class AmazonS3MultipartDriver(
     ReadingMethods,
+    ContainerMethods,
     UploadExtensions,
+    VerbsByHand,
     SessionExtensions,
     CopyExtensions,
     MaintenanceExtensions,
@@ -331,9 +335,6 @@ class AmazonS3MultipartDriver(
             if name != header_rules.TOKEN  # Ours, not the app's (transfer/begin.py).
         }
         return found
-
-    def _abort_multipart(self, container: Container, object_name: str, upload_id: str) -> None:
-        self.ex_abort_upload(container, object_name, upload_id)
 
     # -- private ---------------------------------------------------------------------------------
 

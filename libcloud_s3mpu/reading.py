@@ -17,7 +17,7 @@ from libcloud.storage.types import ObjectDoesNotExistError
 
 from .protocol import wire
 from .transfer import keylist
-from .arguments import naming
+from .arguments import naming, readable_place
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .transfer.ranged import Ranged
@@ -149,7 +149,7 @@ class ReadingMethods:
             # A replaced HTTP class (a mock) is asked what upstream would ask.
             return super().get_object(container_name, object_name)  # type: ignore[misc]
         container = Container(name=container_name, extra=None, driver=self)
-        request = wire.head_request(_place(container, object_name))
+        request = wire.head_request(readable_place(container, object_name))
 
         def once(_: int) -> Any:
             response = self._transport.call(request)
@@ -204,7 +204,7 @@ class ReadingMethods:
         size = chunk_size or CHUNK_SIZE
         if not isinstance(size, int) or size < 0:
             raise InvalidRequestError(f"chunk_size must be a number of bytes, not {chunk_size!r}")
-        target = _place(obj.container, obj.name)
+        target = readable_place(obj.container, obj.name)
         ranged = Ranged(self._transport, target, policy=self.ex_options.retry, start=start, end=end)
         with naming(self):
             ranged.open()
@@ -230,7 +230,7 @@ class ReadingMethods:
         if verify not in VERIFY:
             raise ValueError(f'ex_verify must be "auto", "md5" or None, not {verify!r}')
         chosen = UploadOptions.checked(options or self.ex_options)
-        target = _place(obj.container, obj.name)
+        target = readable_place(obj.container, obj.name)
         path = self._file_path(obj, destination_path, overwrites=overwrites)
         download = Download(
             transport=self._transport,
@@ -269,18 +269,3 @@ class ReadingMethods:
         if os.path.isdir(path):
             raise IsADirectoryError(f"{path} is a folder; with a slash behind it, it is filled")
         return path
-
-
-def _place(container: Container, object_name: str) -> wire.Target:
-    """Give an object's place; any key is taken that others may have written, unlike for uploads.
-
-    :raises InvalidRequestError: (a ValueError) if it cannot be the name of an object at all.
-    """
-    check_bucket(container.name)
-    if not isinstance(object_name, str) or not object_name:
-        raise InvalidRequestError(f"{object_name!r} is not the name of an object")
-    try:
-        object_name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(f"object name {object_name!r} is not Unicode text") from error
-    return wire.Target(bucket=container.name, key=object_name, headers={})

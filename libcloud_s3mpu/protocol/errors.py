@@ -367,3 +367,12 @@ def error_class(*, http_status: int, s3_code: str | None) -> type[S3MultipartErr
     return STATUS_TABLE.get(
         http_status, TransientServiceError if http_status >= 500 else ServiceError
     )
+
+
+def leaves_doubt(error: S3MultipartError) -> bool:
+    """Tell whether a request may have taken effect although this is what came back."""
+    if isinstance(error, TransportError):
+        return error.was_sent
+    return isinstance(error, MalformedAnswerError) or (
+        (error.http_status or 0) >= 500 and not error.throttled
+    )

@@ -16,13 +16,7 @@ from .attempt import Sender, retried
 from .cleanup import add_text
 from ..protocol import wire, checksums
 from ..protocol.retry import RetryPolicy
-from ..protocol.errors import (
-    ServiceError,
-    TransportError,
-    S3MultipartError,
-    MalformedAnswerError,
-    PreconditionFailedError,
-)
+from ..protocol.errors import S3MultipartError, PreconditionFailedError, leaves_doubt
 from ..protocol.messages import Body, Bytes, S3Response
 from ..protocol.integrity import BodyCheck, BodyDigests, digests_of
 
@@ -62,7 +56,7 @@ def _put(
             answer = sender.call(request)
             return answer, wire.put_result(request, answer, digests)
         except S3MultipartError as error:
-            if _may_have_written(error):
+            if leaves_doubt(error):
                 lost.append(error)
             raise
 
@@ -80,15 +74,6 @@ def _put(
         found["x-amz-version-id"] = stored.version_id
     answer = S3Response(status=200, headers=found)
     return answer, wire.put_result(request, answer, digests)
-
-
-def _may_have_written(error: S3MultipartError) -> bool:
-    """Tell whether the object may have been written although this is what came back."""
-    if isinstance(error, TransportError):
-        return error.was_sent
-    if isinstance(error, ServiceError):
-        return error.retryable and not error.throttled
-    return isinstance(error, MalformedAnswerError)
 
 
 def _own(
