@@ -10,9 +10,18 @@
         │  ├ SourceSizeError                 shorter or longer than announced, or too large
         │  └ SourceChangedError              a file changed while it was read
         ├ InvalidRequestError                refused before it was sent             (ValueError)
+        │  └ PartsMismatchError              not the parts that the service holds  (.direct)
         ├ SessionStateError                  a move that the session's table does not have
+        │  └ SessionBusyError                another process holds the session    (.session)
+        ├ SessionFormatError                 a saved session that cannot be read  (.session)
+        ├ UploadPausedError                  the upload was paused                (.session)
+        ├ DirectUploadExpiredError           a direct upload's time is over        (.direct)
+        ├ CredentialsError                   there are no keys       (transfer/credentials)
+        ├ CleanupError                       not all could be aborted    (transfer/orphans)
+        ├ ResumableError                     and its own tree             (resumable/errors)
         ├ ObjectChangedError                 an object changed while it was read
         ├ TransportError                     no whole answer came
+        │  ├ ConnectionFailedError, ConnectionTimeoutError, CertificateError  (transfer/http)
         │  └ DeadlineExceededError           the upload's deadline has passed       (TimeoutError)
         ├ MalformedAnswerError               an answer came that makes no sense
         ├ RetriesExhaustedError              the last of several attempts failed too
@@ -27,6 +36,7 @@
            ├ PreconditionFailedError         412
            ├ ConditionalConflictError        409 ConditionalRequestConflict
            ├ WrongRegionError                301, 307, AuthorizationHeaderMalformed
+           ├ CopyUnsupportedError            501: the service does not copy       (.copying)
            ├ ThrottledError                  503 SlowDown, 429
            └ TransientServiceError           500, 502, 504, 408, RequestTimeout, ...
         ChecksumMismatchError                the bytes arrived as others (ObjectHashMismatchError)

@@ -32,6 +32,10 @@ ABORT_ROUNDS = 3
 ABORT_SECONDS = 20.0
 #: Seconds that a kept upload's parts in flight may take to end before they are cut.
 KEEP_SECONDS = 10.0
+#: The same after Ctrl-C and its like, and then for the cut ones: somebody waits for the process to
+#: end, five seconds at most (docs/reliability.md, entry 58).
+INTERRUPTED_KEEP_SECONDS = 2.0
+INTERRUPTED_CUT_SECONDS = 2.0
 #: Seconds that parts whose connection was cut may take to end: one that is still connecting, or
 #: on libcloud's own way, cannot be cut; it sends nothing more, and its thread is left to end.
 CUT_SECONDS = 5.0
@@ -71,8 +75,11 @@ def end_failed_upload(
     """
     if window.pid != os.getpid():
         return None  # The child of a fork: the upload, its threads and sockets are its parent's.
+    is_interrupt = not isinstance(error, Exception)
     try:
-        cut = drain(window, in_flight, session, keeps=keeps, record=record)
+        cut = drain(
+            window, in_flight, session, keeps=keeps, record=record, is_interrupt=is_interrupt
+        )
         if session.upload_id is None or session.state is not State.OPEN:
             if keeps and session.state is State.COMPLETING:
                 note_kept(error, session)
@@ -143,18 +150,23 @@ def drain(
     *,
     keeps: bool,
     record: Callable[[UploadedPart], None] | None = None,
+    is_interrupt: bool = False,
 ) -> int:
     """Let the parts in flight end: cut at once for an abort, with patience for a resume.
 
+    :param is_interrupt: Ctrl-C or its like ended the upload: there is less patience then.
     :returns: how many were cut, and so may land after an abort.
     """
-    until = time.monotonic() + (KEEP_SECONDS if keeps else 0.0)
+    keep, end = KEEP_SECONDS, CUT_SECONDS
+    if keeps and is_interrupt:
+        keep, end = INTERRUPTED_KEEP_SECONDS, INTERRUPTED_CUT_SECONDS
+    until = time.monotonic() + (keep if keeps else 0.0)
     waiting = set(in_flight)
     cut = 0
     look_at = partial(_look_at, window, waiting, session, keeps=keeps, record=record)
     while window.in_flight:
         left = until - time.monotonic()
-        if left <= -CUT_SECONDS:
+        if left <= -end:
             break
         if left <= 0:
             window.cancel()
