@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 from pathlib import Path
+from dataclasses import fields
 from collections.abc import Iterator
 
 import pytest
@@ -79,3 +80,20 @@ def test_the_examples_of_a_page_run(
                 exec(compile(example, name, "exec"), names)
             finally:
                 libcloud_s3mpu.unregister()
+
+
+def test_the_docs_tell_of_everything_public() -> None:
+    usage = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    options = {each.name for each in fields(libcloud_s3mpu.UploadOptions)}
+    methods = {name for name in dir(AmazonS3MultipartDriver) if name.startswith("ex_")}
+    assert {name for name in options | methods - {"ex_location_name"} if name not in usage} == set()
+    names = set(libcloud_s3mpu.__all__) - {"__version__", "PROVIDERS"}
+    assert {name for name in names if name not in text} == set()
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
