@@ -11,37 +11,28 @@ from __future__ import annotations
 import os
 from typing import Any
 from dataclasses import replace
-from collections.abc import Mapping, Callable
+from collections.abc import Callable
 
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
 
 from .cors import CorsExtensions
 from .keys import KeyExtensions
-from .by_hand import VerbsByHand
 from .copying import CopyExtensions
 from .presign import PresignExtensions
 from .probing import ProbeExtensions
 from .reading import ReadingMethods
-from .protocol import wire
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
-from .arguments import host_of, object_of, result_of_put
+from .upstream import UpstreamHelpers
+from .arguments import host_of
 from .containers import ContainerMethods
-from .extensions import UploadExtensions
 from .maintenance import MaintenanceExtensions
-from .transfer.put import put_bytes
 from .direct_uploads import DirectUploadExtensions
-from .protocol.errors import SourceSizeError
 from .protocol.limits import S3_LIMITS, Limits
-from .transfer.upload import UploadResult
 from .protocol.options import UploadOptions
-from .transfer.attempt import retried
 from .protocol.endpoint import Endpoint, Addressing, bracketed, region_of_host
 from .protocol.partsize import DEFAULT_PART_SIZE
-from .transfer.splitter import FileSplitter, open_source
-from .protocol.checksums import digest_of
-from .protocol.integrity import body_check
 from .transfer.transport import Transport
 from .transfer.connection import S3MultipartConnection
 from .transfer.credentials import GivenCredentials
@@ -54,8 +45,7 @@ _KNOWN_REGION = "us-east-1"
 class AmazonS3MultipartDriver(
     ReadingMethods,
     ContainerMethods,
-    UploadExtensions,
-    VerbsByHand,
+    UpstreamHelpers,
     SessionExtensions,
     CopyExtensions,
     MaintenanceExtensions,
@@ -250,8 +240,14 @@ class AmazonS3MultipartDriver(
         )
         is_small = os.stat(path).st_size <= (options.part_size_bytes or DEFAULT_PART_SIZE)
         if is_small and ex_options is None:
-            return self._put_small_file(
-                path, upload.target, container, extra, verify_hash=verify_hash
+            return self._put_object(
+                container,
+                object_name,
+                extra=extra,
+                file_path=path,
+                verify_hash=verify_hash,
+                storage_class=ex_storage_class,
+                headers=headers,
             )
         with open(path, "rb") as file:
             return upload.run(file)
@@ -288,39 +284,6 @@ class AmazonS3MultipartDriver(
         )
         return upload.run(stream)
 
-    def _upload_object(
-        self,
-        object_name: str,
-        content_type: str | None,
-        request_path: str,
-        request_method: str = "PUT",
-        headers: dict[str, str] | None = None,
-        file_path: str | None = None,
-        stream: Any = None,
-    ) -> dict[str, Any]:
-        """Send one ``PUT``; keeps upstream's arguments and result, since others replace it.
-
-        :return: ``response`` (with ``status`` and ``headers``), ``bytes_transferred`` and
-            ``data_hash`` (the MD5 in hexadecimal digits).
-        :rtype: ``dict``
-        """
-        bucket, _, _ = request_path.lstrip("/").partition("/")
-        given = header_rules.checked_headers(headers)
-        if content_type is not None or "content-type" not in given:
-            given["content-type"] = self._determine_content_type(content_type, object_name)
-        target = wire.Target(bucket=bucket, key=object_name, headers=given)
-        if file_path is not None:
-            with open(file_path, "rb") as file:
-                data = self._whole(file, target, must_not_change=True)
-        else:
-            data = self._whole(stream if stream is not None else b"", target)
-        check = body_check(self.ex_options, self.ex_limits, is_secure=self._is_secure)
-        response = put_bytes(
-            self._transport, target, data, check=check, policy=self.ex_options.retry
-        )
-        data_hash = digest_of("md5", [data]).hex()
-        return {"response": response, "bytes_transferred": len(data), "data_hash": data_hash}
-
     def _headers_to_object(
         self, object_name: str, container: Container, headers: dict[str, str]
     ) -> Object:
@@ -335,54 +298,3 @@ class AmazonS3MultipartDriver(
             if name != header_rules.TOKEN  # Ours, not the app's (transfer/begin.py).
         }
         return found
-
-    # -- private ---------------------------------------------------------------------------------
-
-    def _whole(self, source: Any, target: wire.Target, *, must_not_change: bool = False) -> bytes:
-        """Read the whole source of one ``PUT``.
-
-        :raises SourceSizeError: (a ValueError) if the service takes no ``PUT`` of its size.
-        :raises SourceChangedError: if it is a file that may not change and did.
-        """
-        splitter = open_source(source)
-        try:
-            data = b"".join(splitter.take(self.ex_limits.max_single_put))
-            if splitter.has_more():
-                raise SourceSizeError(
-                    f"the source of {target.bucket}/{target.key} is longer than one PUT may be "
-                    f"({self.ex_limits.max_single_put} bytes)",
-                    driver=self,
-                )
-            if must_not_change and isinstance(splitter, FileSplitter):
-                splitter.check_unchanged()
-        finally:
-            splitter.close()
-        return data
-
-    def _put_small_file(
-        self,
-        path: str,
-        target: wire.Target,
-        container: Container,
-        extra: Mapping[str, Any] | None,
-        *,
-        verify_hash: bool,
-    ) -> Object:
-        """Upload a file by one ``PUT`` through :meth:`_upload_object`, which others may replace."""
-        request_path = self._get_object_path(container, target.key)
-
-        def once(_: int) -> UploadResult:
-            sent = self._upload_object(
-                object_name=target.key,
-                content_type=target.headers["content-type"],
-                request_path=request_path,
-                request_method="PUT",
-                headers=dict(target.headers),
-                file_path=path,
-                stream=None,
-            )
-            return result_of_put(self, target, sent, verify_hash=verify_hash)
-
-        # Its requests were retried already; only bytes that arrived damaged are sent again.
-        result = retried(once, policy=replace(self.ex_options.retry, max_attempts=2))
-        return object_of(self, result, container, target.key, extra)
