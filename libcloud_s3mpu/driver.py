@@ -3,7 +3,7 @@
 
 A door: it turns libcloud's arguments into values, asks :class:`~.transfer.upload.Upload` to do the
 work, and turns the result into libcloud's :class:`Object`. How an upload runs is told by
-:mod:`libcloud_s3mpu.transfer.upload`; services are described in :mod:`.providers`.
+:mod:`libcloud_s3mpu.transfer.upload`; other services in :mod:`.services`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
         ├ SourceError                        the source is not what it must be
         │  ├ UnsupportedSourceError          not a source at all                    (TypeError)
         │  ├ SourceSizeError                 shorter or longer than announced, or too large
-        │  └ SourceChangedError              a file changed while it was read
+        │  └ SourceChangedError              a file or a copied object changed
         ├ InvalidRequestError                refused before it was sent             (ValueError)
         │  └ PartsMismatchError              not the parts that the service holds  (.direct)
         ├ SessionStateError                  a move that the session's table does not have
@@ -141,7 +141,7 @@ class SourceSizeError(SourceError, ValueError):
 
 
 class SourceChangedError(SourceError):
-    """A file changed while it was read; what was sent would be a mixture."""
+    """A file, or the object that is copied, changed meanwhile; the result would be a mixture."""
 
 
 class InvalidRequestError(S3MultipartError, ValueError):

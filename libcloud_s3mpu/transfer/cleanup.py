@@ -16,6 +16,7 @@ from dataclasses import replace
 from collections.abc import Callable, Iterable
 
 from .intake import Intake
+from .single import first_part
 from .window import Window
 from .attempt import Sender, retried
 from ..protocol import wire
@@ -120,13 +121,8 @@ def _end_gone(
     """
     assert session.upload_id is not None
     policy = replace(policy, max_total_seconds=min(policy.max_total_seconds, ABORT_SECONDS))
-    request = wire.list_parts_request(target, upload_id=session.upload_id, max_parts=1)
     try:
-        retried(
-            lambda _: wire.list_parts_result(request, sender.call(request)),
-            policy=policy,
-            sender=sender,
-        )
+        first_part(sender, target, session.upload_id, policy=policy)
     except S3MultipartError as second:
         if not isinstance(second, UploadMissingError):
             log.info("%s; its own word is that the upload is gone", second.value)
@@ -233,16 +229,10 @@ def abort_upload(
 
 
 def _is_gone(sender: Sender, target: wire.Target, upload_id: str, policy: RetryPolicy) -> bool:
-    request = wire.list_parts_request(target, upload_id=upload_id, max_parts=1)
     try:
-        page = retried(
-            lambda _: wire.list_parts_result(request, sender.call(request)),
-            policy=policy,
-            sender=sender,
-        )
+        return not first_part(sender, target, upload_id, policy=policy).parts
     except UploadMissingError:
         return True
-    return not page.parts
 
 
 def note_kept(error: BaseException, session: UploadSession) -> None:

@@ -43,6 +43,21 @@ def iterate_parts(
         marker = page.next_marker
 
 
+def first_part(
+    sender: Sender, target: wire.Target, upload_id: str, *, policy: RetryPolicy
+) -> wire.PartPage:
+    """Ask for one part: whether the upload is there, and whether it holds anything.
+
+    :raises UploadMissingError: if it is not there.
+    """
+    request = wire.list_parts_request(target, upload_id=upload_id, max_parts=1)
+    return retried(
+        lambda _: wire.list_parts_result(request, sender.call(request)),
+        policy=policy,
+        sender=sender,
+    )
+
+
 def _leads_on(following: str | None, marker: str | None) -> bool:
     """Tell whether a page leads to a later one: part numbers only rise, whatever a service says."""
     if following is None or not following.isdecimal():
