@@ -60,6 +60,21 @@ def place_of(container: Container, object_name: str, limits: Limits) -> wire.Tar
     return wire.Target(bucket=container.name, key=object_name, headers={})
 
 
+def readable_place(container: Container, object_name: str) -> wire.Target:
+    """Give an object's place; any key is taken that others may have written, unlike for uploads.
+
+    :raises InvalidRequestError: (a ValueError) if it cannot be the name of an object at all.
+    """
+    check_bucket(container.name)
+    if not isinstance(object_name, str) or not object_name:
+        raise InvalidRequestError(f"{object_name!r} is not the name of an object")
+    try:
+        object_name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"object name {object_name!r} is not Unicode text") from error
+    return wire.Target(bucket=container.name, key=object_name, headers={})
+
+
 def target_of(
     driver: Any,
     container: Container,

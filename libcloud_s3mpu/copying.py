@@ -14,16 +14,19 @@ from collections.abc import Mapping, Callable, Sequence
 
 from libcloud.storage.base import Object, Container
 
+from .protocol import wire
 from .protocol import headers as header_rules
 from .arguments import naming, place_of, object_of, target_of
+from .protocol.watch import Watch
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
+from .protocol.session import UploadSession
+from .transfer.outcome import UploadResult, uploaded
+from .transfer.watched import Watched
 from .transfer.transport import Transport
 
 if TYPE_CHECKING:
-    from .protocol import wire
-    from .transfer.upload import UploadResult
     from .protocol.copying import CopySource, FoundSource
     from .transfer.assembly import Way
     from .transfer.copyjobs import Source
@@ -221,8 +224,6 @@ class CopyExtensions:
     # -- private ---------------------------------------------------------------------------------
 
     def _ex_way(self, options: UploadOptions) -> Way:
-        from .protocol.watch import Watch
-        from .transfer.watched import Watched
         from .transfer.assembly import Way
 
         ceiling = options.concurrency or (
@@ -243,7 +244,6 @@ class CopyExtensions:
         etag: str | None = None,
     ) -> tuple[Transport, CopySource]:
         """Give a source, and who reads it: its own driver, if that is one of these."""
-        from .protocol import wire
         from .protocol.copying import CopySource, source_headers
 
         if not isinstance(it, Object):
@@ -292,7 +292,6 @@ class CopyExtensions:
         replaces_tags: bool,
     ) -> UploadResult:
         from .transfer.copy import copy_object
-        from .transfer.upload import UploadResult
         from .protocol.copying import CopyUnsupportedError
 
         found, began = source.found, time.monotonic()
@@ -309,15 +308,9 @@ class CopyExtensions:
             except CopyUnsupportedError:
                 self._ex_lacks |= {"CopyObject"}
             else:
-                return UploadResult(
-                    size=found.size,
-                    etag=stored.etag or "",
-                    upload_id=None,
-                    parts=1,
-                    part_size_bytes=found.size,
-                    checksum=None,
-                    version_id=stored.version_id,
-                    seconds=time.monotonic() - began,
+                size = found.size
+                return uploaded(
+                    stored, size=size, etag=stored.etag or "", part_size=size, began=began
                 )
         target = self._ex_with_tags(target, source.sender, found, options)
         return self._ex_joined(self._ex_way(options), target, [source], [is_local])
@@ -372,7 +365,6 @@ class CopyExtensions:
         self, it: Source, data: Any, target: wire.Target, options: UploadOptions
     ) -> UploadResult:
         from .protocol.copying import CopyUnsupportedError
-        from .protocol.session import UploadSession
         from .transfer.concatenate import Append
 
         way = self._ex_way(options)

@@ -3,15 +3,15 @@
 
 A door: it turns libcloud's arguments into values, asks :class:`~.transfer.upload.Upload` to do the
 work, and turns the result into libcloud's :class:`Object`. How an upload runs is told by
-:mod:`libcloud_s3mpu.transfer.upload`; services are described in :mod:`.providers`.
+:mod:`libcloud_s3mpu.transfer.upload`; other services in :mod:`.services`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from dataclasses import replace
-from collections.abc import Mapping, Callable
+from collections.abc import Callable
 
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP, S3StorageDriver
@@ -24,21 +24,18 @@ from .probing import ProbeExtensions
 from .reading import ReadingMethods
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
-from .arguments import host_of, object_of, result_of_put
-from .extensions import UploadExtensions
+from .upstream import UpstreamHelpers
+from .arguments import host_of
+from .containers import ContainerMethods
 from .maintenance import MaintenanceExtensions
 from .direct_uploads import DirectUploadExtensions
 from .protocol.limits import S3_LIMITS, Limits
 from .protocol.options import UploadOptions
 from .protocol.endpoint import Endpoint, Addressing, bracketed, region_of_host
-from .protocol.checksums import digest_of
+from .protocol.partsize import DEFAULT_PART_SIZE
 from .transfer.transport import Transport
 from .transfer.connection import S3MultipartConnection
 from .transfer.credentials import GivenCredentials
-
-if TYPE_CHECKING:
-    from .protocol import wire
-    from .transfer.upload import UploadResult
 
 __all__ = ["AmazonS3MultipartDriver"]
 
@@ -47,7 +44,8 @@ _KNOWN_REGION = "us-east-1"
 
 class AmazonS3MultipartDriver(
     ReadingMethods,
-    UploadExtensions,
+    ContainerMethods,
+    UpstreamHelpers,
     SessionExtensions,
     CopyExtensions,
     MaintenanceExtensions,
@@ -233,8 +231,6 @@ class AmazonS3MultipartDriver(
             it with the ETag. False leaves the integrity to ``checksum`` of the options.
         :type verify_hash: ``bool``
         """
-        from .protocol.partsize import DEFAULT_PART_SIZE
-
         options = UploadOptions.checked(ex_options or self.ex_options)
         if verify_hash:
             options = replace(options, checksum="md5")
@@ -244,8 +240,14 @@ class AmazonS3MultipartDriver(
         )
         is_small = os.stat(path).st_size <= (options.part_size_bytes or DEFAULT_PART_SIZE)
         if is_small and ex_options is None:
-            return self._put_small_file(
-                path, upload.target, container, extra, verify_hash=verify_hash
+            return self._put_object(
+                container,
+                object_name,
+                extra=extra,
+                file_path=path,
+                verify_hash=verify_hash,
+                storage_class=ex_storage_class,
+                headers=headers,
             )
         with open(path, "rb") as file:
             return upload.run(file)
@@ -282,48 +284,6 @@ class AmazonS3MultipartDriver(
         )
         return upload.run(stream)
 
-    def _upload_object(
-        self,
-        object_name: str,
-        content_type: str | None,
-        request_path: str,
-        request_method: str = "PUT",
-        headers: dict[str, str] | None = None,
-        file_path: str | None = None,
-        stream: Any = None,
-    ) -> dict[str, Any]:
-        """Send one ``PUT``; keeps upstream's arguments and result, since others replace it.
-
-        :return: ``response`` (with ``status`` and ``headers``), ``bytes_transferred`` and
-            ``data_hash`` (the MD5 in hexadecimal digits).
-        :rtype: ``dict``
-        """
-        from .protocol import wire
-        from .transfer import single
-        from .transfer.splitter import FileSplitter, open_source
-        from .protocol.integrity import body_check
-
-        bucket, _, _ = request_path.lstrip("/").partition("/")
-        given = header_rules.checked_headers(headers)
-        if content_type is not None or "content-type" not in given:
-            given["content-type"] = self._determine_content_type(content_type, object_name)
-        target = wire.Target(bucket=bucket, key=object_name, headers=given)
-        if file_path is not None:
-            with open(file_path, "rb") as file:
-                splitter = open_source(file)
-                data = file.read()
-                if isinstance(splitter, FileSplitter):
-                    splitter.check_unchanged()
-        else:
-            splitter = open_source(stream if stream is not None else b"")
-            data = b"".join(splitter.take(self.ex_limits.max_single_put))
-        check = body_check(self.ex_options, self.ex_limits, is_secure=self._is_secure)
-        response = single.put_bytes(
-            self._transport, target, data, check=check, policy=self.ex_options.retry
-        )
-        data_hash = digest_of("md5", [data]).hex()
-        return {"response": response, "bytes_transferred": len(data), "data_hash": data_hash}
-
     def _headers_to_object(
         self, object_name: str, container: Container, headers: dict[str, str]
     ) -> Object:
@@ -338,38 +298,3 @@ class AmazonS3MultipartDriver(
             if name != header_rules.TOKEN  # Ours, not the app's (transfer/begin.py).
         }
         return found
-
-    def _abort_multipart(self, container: Container, object_name: str, upload_id: str) -> None:
-        self.ex_abort_upload(container, object_name, upload_id)
-
-    # -- private ---------------------------------------------------------------------------------
-
-    def _put_small_file(
-        self,
-        path: str,
-        target: wire.Target,
-        container: Container,
-        extra: Mapping[str, Any] | None,
-        *,
-        verify_hash: bool,
-    ) -> Object:
-        """Upload a file by one ``PUT`` through :meth:`_upload_object`, which others may replace."""
-        from .transfer.attempt import retried
-
-        request_path = self._get_object_path(container, target.key)
-
-        def once(_: int) -> UploadResult:
-            sent = self._upload_object(
-                object_name=target.key,
-                content_type=target.headers["content-type"],
-                request_path=request_path,
-                request_method="PUT",
-                headers=dict(target.headers),
-                file_path=path,
-                stream=None,
-            )
-            return result_of_put(self, target, sent, verify_hash=verify_hash)
-
-        # Its requests were retried already; only bytes that arrived damaged are sent again.
-        result = retried(once, policy=replace(self.ex_options.retry, max_attempts=2))
-        return object_of(self, result, container, target.key, extra)

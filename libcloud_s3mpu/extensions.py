@@ -33,6 +33,7 @@ class UploadExtensions:
     connection: Any
     ex_limits: Limits
     ex_options: UploadOptions
+    _ex_endpoint: str
     _transport: Transport
 
     def ex_list_parts(
@@ -89,6 +90,8 @@ class UploadExtensions:
         """
         Abort an upload and free its parts; one that is not there any more is no error.
 
+        The journal of the driver's options, if it has one, forgets the upload.
+
         :rtype: ``bool``
         """
         from .transfer.cleanup import abort_upload
@@ -102,6 +105,8 @@ class UploadExtensions:
                 policy=self.ex_options.retry,
                 verifies=False,
             )
+        if self.ex_options.journal is not None:
+            self.ex_options.journal.forget(upload_id, endpoint=self._ex_endpoint)
         return True
 
     def ex_iterate_multipart_uploads(

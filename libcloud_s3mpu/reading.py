@@ -8,22 +8,22 @@ download runs is told by :mod:`.transfer.download`, a listing by :mod:`.transfer
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from collections.abc import Iterator
 
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Object, Container
 from libcloud.storage.types import ObjectDoesNotExistError
 
-from .arguments import naming
+from .protocol import wire
+from .arguments import naming, readable_place
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.options import UploadOptions
+from .transfer.attempt import retried
 from .protocol.endpoint import check_bucket
+from .protocol.messages import service_error
 from .transfer.transport import Transport
-
-if TYPE_CHECKING:
-    from .protocol import wire
 
 #: Bytes of a chunk unless the caller says: what upstream yields at most.
 CHUNK_SIZE = 5 * 1024 * 1024
@@ -141,15 +141,11 @@ class ReadingMethods:
 
         One HEAD; the container is asked for only if the object is not there.
         """
-        from .protocol import wire
-        from .transfer.attempt import retried
-        from .protocol.messages import service_error
-
         if not self._transport.is_known_class:
             # A replaced HTTP class (a mock) is asked what upstream would ask.
             return super().get_object(container_name, object_name)  # type: ignore[misc]
         container = Container(name=container_name, extra=None, driver=self)
-        request = wire.head_request(_place(container, object_name))
+        request = wire.head_request(readable_place(container, object_name))
 
         def once(_: int) -> Any:
             response = self._transport.call(request)
@@ -208,7 +204,7 @@ class ReadingMethods:
         size = chunk_size or CHUNK_SIZE
         if not isinstance(size, int) or size < 0:
             raise InvalidRequestError(f"chunk_size must be a number of bytes, not {chunk_size!r}")
-        target = _place(obj.container, obj.name)
+        target = readable_place(obj.container, obj.name)
         ranged = Ranged(self._transport, target, policy=self.ex_options.retry, start=start, end=end)
         with naming(self):
             ranged.open()
@@ -237,7 +233,7 @@ class ReadingMethods:
         if verify not in VERIFY:
             raise ValueError(f'ex_verify must be "auto", "md5" or None, not {verify!r}')
         chosen = UploadOptions.checked(options or self.ex_options)
-        target = _place(obj.container, obj.name)
+        target = readable_place(obj.container, obj.name)
         path = self._file_path(obj, destination_path, overwrites=overwrites)
         download = Download(
             transport=self._transport,
@@ -276,20 +272,3 @@ class ReadingMethods:
         if os.path.isdir(path):
             raise IsADirectoryError(f"{path} is a folder; with a slash behind it, it is filled")
         return path
-
-
-def _place(container: Container, object_name: str) -> wire.Target:
-    """Give an object's place; any key is taken that others may have written, unlike for uploads.
-
-    :raises InvalidRequestError: (a ValueError) if it cannot be the name of an object at all.
-    """
-    from .protocol import wire
-
-    check_bucket(container.name)
-    if not isinstance(object_name, str) or not object_name:
-        raise InvalidRequestError(f"{object_name!r} is not the name of an object")
-    try:
-        object_name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(f"object name {object_name!r} is not Unicode text") from error
-    return wire.Target(bucket=container.name, key=object_name, headers={})

@@ -37,6 +37,7 @@ ROAD_ROOM = {
     "complete",
     "cleanup",
     "single",
+    "put",
     "intake",
     "copy",
     "copyjobs",

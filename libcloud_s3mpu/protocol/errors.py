@@ -8,11 +8,20 @@
         ├ SourceError                        the source is not what it must be
         │  ├ UnsupportedSourceError          not a source at all                    (TypeError)
         │  ├ SourceSizeError                 shorter or longer than announced, or too large
-        │  └ SourceChangedError              a file changed while it was read
+        │  └ SourceChangedError              a file or a copied object changed
         ├ InvalidRequestError                refused before it was sent             (ValueError)
+        │  └ PartsMismatchError              not the parts that the service holds  (.direct)
         ├ SessionStateError                  a move that the session's table does not have
+        │  └ SessionBusyError                another process holds the session    (.session)
+        ├ SessionFormatError                 a saved session that cannot be read  (.session)
+        ├ UploadPausedError                  the upload was paused                (.session)
+        ├ DirectUploadExpiredError           a direct upload's time is over        (.direct)
+        ├ CredentialsError                   there are no keys       (transfer/credentials)
+        ├ CleanupError                       not all could be aborted    (transfer/orphans)
+        ├ ResumableError                     and its own tree             (resumable/errors)
         ├ ObjectChangedError                 an object changed while it was read
         ├ TransportError                     no whole answer came
+        │  ├ ConnectionFailedError, ConnectionTimeoutError, CertificateError  (transfer/http)
         │  └ DeadlineExceededError           the upload's deadline has passed       (TimeoutError)
         ├ MalformedAnswerError               an answer came that makes no sense
         ├ RetriesExhaustedError              the last of several attempts failed too
@@ -27,6 +36,7 @@
            ├ PreconditionFailedError         412
            ├ ConditionalConflictError        409 ConditionalRequestConflict
            ├ WrongRegionError                301, 307, AuthorizationHeaderMalformed
+           ├ CopyUnsupportedError            501: the service does not copy       (.copying)
            ├ ThrottledError                  503 SlowDown, 429
            └ TransientServiceError           500, 502, 504, 408, RequestTimeout, ...
         ChecksumMismatchError                the bytes arrived as others (ObjectHashMismatchError)
@@ -131,7 +141,7 @@ class SourceSizeError(SourceError, ValueError):
 
 
 class SourceChangedError(SourceError):
-    """A file changed while it was read; what was sent would be a mixture."""
+    """A file, or the object that is copied, changed meanwhile; the result would be a mixture."""
 
 
 class InvalidRequestError(S3MultipartError, ValueError):
@@ -366,4 +376,13 @@ def error_class(*, http_status: int, s3_code: str | None) -> type[S3MultipartErr
         return CODE_TABLE[s3_code]
     return STATUS_TABLE.get(
         http_status, TransientServiceError if http_status >= 500 else ServiceError
+    )
+
+
+def leaves_doubt(error: S3MultipartError) -> bool:
+    """Tell whether a request may have taken effect although this is what came back."""
+    if isinstance(error, TransportError):
+        return error.was_sent
+    return isinstance(error, MalformedAnswerError) or (
+        (error.http_status or 0) >= 500 and not error.throttled
     )

@@ -22,6 +22,7 @@ from .errors import (
     MalformedAnswerError,
     error_class,
 )
+from .headers import CONDITIONS
 
 if TYPE_CHECKING:
     from . import xml
@@ -127,6 +128,11 @@ class S3Request:
     is_repeatable: bool = True
     upload_id: str | None = None
     part_number: int | None = None
+
+    @property
+    def is_conditional_write(self) -> bool:
+        """Whether sending it twice may be refused because of what the first one did."""
+        return self.method == "PUT" and not CONDITIONS.isdisjoint(self.headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from . import xml
 from . import headers as header_rules
-from .errors import S3MultipartError, UploadMissingError, InvalidRequestError
+from .errors import UploadMissingError, InvalidRequestError
 from .limits import S3_CHECKSUMS
 from .session import UploadedPart
 from .messages import (
@@ -382,8 +382,3 @@ def check_upload_id(upload_id: str) -> None:
     """
     if not isinstance(upload_id, str) or not upload_id or not upload_id.isprintable():
         raise InvalidRequestError(f"{upload_id!r} is not an upload id")
-
-
-def is_upload_gone(error: S3MultipartError) -> bool:
-    """Tell whether an error means that the upload is no longer on the service."""
-    return isinstance(error, UploadMissingError)

@@ -85,3 +85,11 @@ def build(name: str, items: list[tuple[str, list[tuple[str, str]]]]) -> bytes:
         for field_name, text in item_fields:
             etree.SubElement(item, field_name).text = text
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+
+def build_flat(name: str, fields: list[tuple[str, str]]) -> bytes:
+    """Build ``<name><field>text</field>...</name>`` in S3's namespace."""
+    root = etree.Element(name, nsmap={None: NAMESPACE})  # type: ignore[dict-item]
+    for field_name, text in fields:
+        etree.SubElement(root, field_name).text = text
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from .attempt import Sender, retried, call_settled
 from .cleanup import add_text
 from ..protocol import wire
-from ..protocol.errors import TransportError, S3MultipartError, MalformedAnswerError
+from ..protocol.errors import S3MultipartError, leaves_doubt
 from ..protocol.headers import is_opaque_etag, has_room_for_token
 from ..protocol.options import UploadOptions
 from ..protocol.session import UploadSession
@@ -77,7 +77,7 @@ def begin_upload(
             response = call_settled(sender, request, begun)
             begun(response)
         except S3MultipartError as error:
-            if _may_have_begun(error):
+            if leaves_doubt(error):
                 doubts.append(_proof_in(response, error))
             raise
 
@@ -108,15 +108,6 @@ def begin_upload(
         log.warning("%s", said)
         tell("OrphanSuspected", upload_ids=suspects.upload_ids, reason=said)
     return suspects.upload_ids
-
-
-def _may_have_begun(error: S3MultipartError) -> bool:
-    """Tell whether there may be an upload although this is what came back."""
-    if isinstance(error, TransportError):
-        return error.was_sent
-    return isinstance(error, MalformedAnswerError) or (
-        (error.http_status or 0) >= 500 and not error.throttled
-    )
 
 
 def _proof_in(response: S3Response | None, error: BaseException | None) -> str | None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from collections.abc import Callable, Iterable
 
 from .intake import Intake
+from .single import first_part
 from .window import Window
 from .attempt import Sender, retried
 from ..protocol import wire
@@ -32,6 +33,10 @@ ABORT_ROUNDS = 3
 ABORT_SECONDS = 20.0
 #: Seconds that a kept upload's parts in flight may take to end before they are cut.
 KEEP_SECONDS = 10.0
+#: The same after Ctrl-C and its like, and then for the cut ones: somebody waits for the process to
+#: end, five seconds at most (docs/reliability.md, entry 58).
+INTERRUPTED_KEEP_SECONDS = 2.0
+INTERRUPTED_CUT_SECONDS = 2.0
 #: Seconds that parts whose connection was cut may take to end: one that is still connecting, or
 #: on libcloud's own way, cannot be cut; it sends nothing more, and its thread is left to end.
 CUT_SECONDS = 5.0
@@ -71,8 +76,11 @@ def end_failed_upload(
     """
     if window.pid != os.getpid():
         return None  # The child of a fork: the upload, its threads and sockets are its parent's.
+    is_interrupt = not isinstance(error, Exception)
     try:
-        cut = drain(window, in_flight, session, keeps=keeps, record=record)
+        cut = drain(
+            window, in_flight, session, keeps=keeps, record=record, is_interrupt=is_interrupt
+        )
         if session.upload_id is None or session.state is not State.OPEN:
             if keeps and session.state is State.COMPLETING:
                 note_kept(error, session)
@@ -113,13 +121,8 @@ def _end_gone(
     """
     assert session.upload_id is not None
     policy = replace(policy, max_total_seconds=min(policy.max_total_seconds, ABORT_SECONDS))
-    request = wire.list_parts_request(target, upload_id=session.upload_id, max_parts=1)
     try:
-        retried(
-            lambda _: wire.list_parts_result(request, sender.call(request)),
-            policy=policy,
-            sender=sender,
-        )
+        first_part(sender, target, session.upload_id, policy=policy)
     except S3MultipartError as second:
         if not isinstance(second, UploadMissingError):
             log.info("%s; its own word is that the upload is gone", second.value)
@@ -143,18 +146,23 @@ def drain(
     *,
     keeps: bool,
     record: Callable[[UploadedPart], None] | None = None,
+    is_interrupt: bool = False,
 ) -> int:
     """Let the parts in flight end: cut at once for an abort, with patience for a resume.
 
+    :param is_interrupt: Ctrl-C or its like ended the upload: there is less patience then.
     :returns: how many were cut, and so may land after an abort.
     """
-    until = time.monotonic() + (KEEP_SECONDS if keeps else 0.0)
+    keep, end = KEEP_SECONDS, CUT_SECONDS
+    if keeps and is_interrupt:
+        keep, end = INTERRUPTED_KEEP_SECONDS, INTERRUPTED_CUT_SECONDS
+    until = time.monotonic() + (keep if keeps else 0.0)
     waiting = set(in_flight)
     cut = 0
     look_at = partial(_look_at, window, waiting, session, keeps=keeps, record=record)
     while window.in_flight:
         left = until - time.monotonic()
-        if left <= -CUT_SECONDS:
+        if left <= -end:
             break
         if left <= 0:
             window.cancel()
@@ -221,16 +229,10 @@ def abort_upload(
 
 
 def _is_gone(sender: Sender, target: wire.Target, upload_id: str, policy: RetryPolicy) -> bool:
-    request = wire.list_parts_request(target, upload_id=upload_id, max_parts=1)
     try:
-        page = retried(
-            lambda _: wire.list_parts_result(request, sender.call(request)),
-            policy=policy,
-            sender=sender,
-        )
+        return not first_part(sender, target, upload_id, policy=policy).parts
     except UploadMissingError:
         return True
-    return not page.parts
 
 
 def note_kept(error: BaseException, session: UploadSession) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from collections.abc import Callable, Sequence
 
 from .proof import Verdict, ask, patience
+from .single import first_part
 from .attempt import Sender, retried, call_settled
 from ..protocol import wire, checksums
 from ..protocol.retry import RetryPolicy
@@ -153,13 +154,8 @@ def _is_listed(
     session: UploadSession, *, sender: Sender, target: wire.Target, policy: RetryPolicy
 ) -> bool:
     assert session.upload_id is not None
-    request = wire.list_parts_request(target, upload_id=session.upload_id, max_parts=1)
     try:
-        retried(
-            lambda _: wire.list_parts_result(request, sender.call(request)),
-            policy=policy,
-            sender=sender,
-        )
+        first_part(sender, target, session.upload_id, policy=policy)
     except UploadMissingError:
         return False
     return True

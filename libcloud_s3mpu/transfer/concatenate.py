@@ -14,20 +14,19 @@ from functools import partial
 from dataclasses import replace
 from collections.abc import Iterator, Sequence
 
-from .spool import FileBody
+from .put import put_whole
 from .intake import Intake
 from .resume import etag_there
-from .attempt import Sender, retried
-from .outcome import UploadResult
+from .attempt import Sender
+from .outcome import UploadResult, uploaded
 from .assembly import Way, Lane, Assembly
 from .copyjobs import Blocks, Source, FindJob, body_of, read_range
-from .splitter import Splitter, FileSplitter, open_source
+from .splitter import open_source
 from ..protocol import wire
 from ..protocol.limits import MIB
 from ..protocol.copying import CopySource
 from ..protocol.copyplan import Piece, PlannedPart, planned
 from ..protocol.partsize import DEFAULT_UNIFORM_PART_SIZE
-from ..protocol.integrity import digests_of
 
 #: Bytes of the caller's that follow streamed ones, gathered at once.
 GATHERED = MIB
@@ -97,25 +96,11 @@ def _put(
     size = sum(piece.size for piece in pieces)
     body = body_of(blocks, size, most=way.most_in_memory, directory=way.options.spool_directory)
     try:
-        digests = digests_of(body, way.check)
-        request = wire.put_request(target, body, digests)
-        stored = retried(
-            lambda _: wire.put_result(request, way.sender.call(request), digests),
-            policy=policy,
-            sender=way.sender,
-        )
+        stored = put_whole(way.sender, target, body, check=way.check, policy=policy)
     finally:
         body.release()
-    return UploadResult(
-        size=size,
-        etag=stored.etag or etag_there(way.sender, target),
-        upload_id=None,
-        parts=1,
-        part_size_bytes=size,
-        checksum=None,
-        version_id=stored.version_id,
-        seconds=time.monotonic() - began,
-    )
+    etag = stored.etag or etag_there(way.sender, target)
+    return uploaded(stored, size=size, etag=etag, part_size=size, began=began)
 
 
 # -- append --------------------------------------------------------------------------------------
@@ -210,24 +195,7 @@ def _chained(first: Blocks, data: Any) -> Iterator[Any]:
     splitter = open_source(data)
     try:
         yield from first
-        yield from (
-            _file_blocks(splitter) if isinstance(splitter, FileSplitter) else _taken(splitter)
-        )
+        while buffers := splitter.take(GATHERED):
+            yield from buffers
     finally:
         splitter.close()
-
-
-def _taken(splitter: Splitter) -> Iterator[Any]:
-    while buffers := splitter.take(GATHERED):
-        yield from buffers
-
-
-def _file_blocks(splitter: FileSplitter) -> Iterator[bytes]:
-    """Read a plain file: its splitter hands out ranges, not bytes."""
-    while True:
-        offset = splitter.start + splitter.offset
-        granted = splitter.skip(GATHERED)
-        if not granted:
-            return
-        for block in FileBody(splitter.fileno, offset, granted).buffers():
-            yield bytes(block)

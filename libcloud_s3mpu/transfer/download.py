@@ -21,7 +21,6 @@ from .attempt import Sender, Stopped
 from .landing import Landing
 from .rangejob import RangeJob
 from ..protocol import wire, reading, checksums
-from ..protocol.crc import combine
 from ..protocol.errors import S3MultipartError, ChecksumMismatchError
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from ..protocol.messages import S3Request, S3Response
@@ -316,7 +315,9 @@ class Download:
         self._ahead[job.start] = job
         while (following := self._ahead.pop(self._frontier, None)) is not None:
             if self._checksum is not None:
-                self._crc = combine(self._checksum[0], self._crc, following.crc, following.size)
+                self._crc = checksums.joined_crc(
+                    self._checksum[0], self._crc, following.crc, following.size
+                )
             self._frontier += following.size
             if not following.size:
                 return
@@ -328,7 +329,7 @@ class Download:
         """
         if self._checksum is not None:
             name, stored = self._checksum
-            width = 8 if name == "crc64nvme" else 4
+            width = checksums.SIZES[name]
             came = checksums.encoded(self._crc.to_bytes(width, "big"))
             self._check(name.upper(), came, stored)
         if self._verify != "md5" or self._found is None or not self._landing.is_seekable:

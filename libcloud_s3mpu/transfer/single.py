@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single requests of the multipart verbs, and the one PUT of bytes in hand.
+"""Single requests of the multipart verbs.
 
-For callers that drive an upload themselves (``ex_upload_part`` and its neighbours). The whole road
-of an upload is :mod:`.upload`.
+For callers that drive an upload themselves (``ex_upload_part`` and its neighbours). The one ``PUT``
+of a whole object is :mod:`.put`, the whole road of an upload :mod:`.upload`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..protocol.listing import (
     list_uploads_request,
 )
 from ..protocol.session import UploadedPart
-from ..protocol.messages import Body, Bytes, S3Response
+from ..protocol.messages import Bytes
 from ..protocol.integrity import BodyCheck, digests_of
 
 
@@ -41,6 +41,21 @@ def iterate_parts(
         if not _leads_on(page.next_marker, marker):
             return
         marker = page.next_marker
+
+
+def first_part(
+    sender: Sender, target: wire.Target, upload_id: str, *, policy: RetryPolicy
+) -> wire.PartPage:
+    """Ask for one part: whether the upload is there, and whether it holds anything.
+
+    :raises UploadMissingError: if it is not there.
+    """
+    request = wire.list_parts_request(target, upload_id=upload_id, max_parts=1)
+    return retried(
+        lambda _: wire.list_parts_result(request, sender.call(request)),
+        policy=policy,
+        sender=sender,
+    )
 
 
 def _leads_on(following: str | None, marker: str | None) -> bool:
@@ -73,19 +88,6 @@ def upload_part(
     )
 
 
-def put_whole(
-    sender: Sender, target: wire.Target, body: Body, *, check: BodyCheck, policy: RetryPolicy
-) -> wire.StoredObject:
-    """Send the single ``PUT`` of a whole object; the body stays the caller's."""
-    digests = digests_of(body, check)
-    request = wire.put_request(target, body, digests)
-    return retried(
-        lambda _: wire.put_result(request, sender.call(request), digests),
-        policy=policy,
-        sender=sender,
-    )
-
-
 def find_object(
     sender: Sender, target: wire.Target, *, policy: RetryPolicy, wants_checksum: bool = False
 ) -> tuple[int, wire.StoredObject] | None:
@@ -100,22 +102,6 @@ def find_object(
         )
     except ObjectMissingError:
         return None
-
-
-def put_bytes(
-    sender: Sender, target: wire.Target, data: bytes, *, check: BodyCheck, policy: RetryPolicy
-) -> S3Response:
-    """Send one ``PUT`` of bytes in hand; give its answer, which was a success."""
-    body = Bytes(data)
-    digests = digests_of(body, check)
-    request = wire.put_request(target, body, digests)
-
-    def once(_: int) -> S3Response:
-        answer = sender.call(request)
-        wire.put_result(request, answer, digests)
-        return answer
-
-    return retried(once, policy=policy, sender=sender)
 
 
 def iterate_uploads(

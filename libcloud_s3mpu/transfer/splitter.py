@@ -178,10 +178,10 @@ class _WholeBuffer(Splitter):
 
 
 class FileSplitter(Splitter):
-    """A plain regular file: cut by ranges of its descriptor, nothing is read here.
+    """A plain regular file: cut by ranges of its descriptor, which whoever sends them reads.
 
-    ``fileno`` and :meth:`skip` take the place of :meth:`take`; what grows at the end while it is
-    uploaded is taken along, as ``read`` would.
+    ``fileno`` and :meth:`skip` give such a range; :meth:`take` reads one, for callers that want
+    bytes. What grows at the end while it is uploaded is taken along, as ``read`` would.
     """
 
     def __init__(self, source: Any, *, start: int, end: int) -> None:
@@ -190,6 +190,23 @@ class FileSplitter(Splitter):
         self.fileno: int = source.fileno()
         self._seen = self._stamp()
         self.start = start
+
+    def take(self, size: int) -> list[Any]:
+        """Read up to ``size`` bytes as a list of buffers; fewer only at the file's end.
+
+        :raises SourceChangedError: if the file is cut short meanwhile.
+        """
+        at = self.start + self.offset
+        missing = self.skip(size)
+        gathered: list[Any] = []
+        while missing:
+            block = os.pread(self.fileno, min(READ_SIZE, missing), at)
+            if not block:
+                raise SourceChangedError(f"the file was cut to {at} bytes while it was uploaded")
+            gathered.append(block)
+            at += len(block)
+            missing -= len(block)
+        return gathered
 
     def skip(self, size: int) -> int:
         """Hand out the range of the next ``size`` bytes, or of those that are left."""

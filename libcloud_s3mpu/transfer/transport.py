@@ -200,7 +200,8 @@ class Transport:
             if failure.is_deadline:
                 raise exchange.watch.error(**context_of(request)) from failure
             error = transport_error(request, failure)
-            error.is_stale = failure.is_stale and request.is_repeatable
+            may_repeat = request.is_repeatable and not request.is_conditional_write
+            error.is_stale = failure.is_stale and may_repeat
             raise error from failure
 
     def resume(self, request: S3Request, exchange: Any) -> S3Response:

@@ -22,11 +22,11 @@ import logging
 from typing import Any, Protocol
 from collections.abc import Callable
 
+from .put import put_whole
 from .pace import Pace, Patience
 from .begin import BeginSender, begin_upload
 from .intake import Intake
 from .resume import Standing, gone, paused, etag_there, with_digest, resumed_check
-from .single import put_whole
 from .window import Window
 from .attempt import PartJob
 from .cleanup import close_source, end_failed_upload

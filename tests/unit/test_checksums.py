@@ -99,6 +99,17 @@ def test_the_crcs_of_parts_make_that_of_the_whole(algorithm: str) -> None:
     assert checksums.combined_crc(algorithm, []) == bytes(checksums.SIZES[algorithm])
 
 
+@pytest.mark.parametrize("algorithm", ["crc32", "crc32c", "crc64nvme"])
+@pytest.mark.parametrize("cut", [0, 1, 5, 13, 14])
+def test_the_crcs_of_neighbours_make_that_of_both(algorithm: str, cut: int) -> None:
+    crc = reference.ALGORITHMS[algorithm.upper()]
+    data = b"fourteen bytes"
+    first, second, both = (
+        int.from_bytes(crc(piece), "big") for piece in (data[:cut], data[cut:], data)
+    )
+    assert checksums.joined_crc(algorithm, first, second, len(data) - cut) == both
+
+
 def test_ten_thousand_parts_of_real_sizes_are_combined() -> None:
     zeros, ones = bytes(5 << 20), b"\x01" * (5 << 20)
     crcs = [zlib.crc32(zeros), zlib.crc32(ones)]

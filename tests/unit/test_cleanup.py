@@ -12,6 +12,7 @@ import pytest
 from tests.fake_s3 import faults
 from tests.unit.small import Apart, Service, whole, chunks, service
 from libcloud_s3mpu.protocol import events
+from libcloud_s3mpu.transfer import cleanup
 from libcloud_s3mpu.transfer.pace import Pace
 from libcloud_s3mpu.protocol.errors import ServiceError, AccessDeniedError, UploadMissingError
 from libcloud_s3mpu.transfer.window import Window
@@ -255,6 +256,45 @@ def test_parts_that_came_back_and_were_not_looked_at_are_kept_too() -> None:
     drain(window, [job], session, keeps=True)
     window.close()
     assert list(session.parts) == [1]
+
+
+def test_ctrl_c_waits_a_short_while_only_for_parts_that_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = cleanup.INTERRUPTED_KEEP_SECONDS + cleanup.INTERRUPTED_CUT_SECONDS
+    assert seconds <= 5, "FAULTS, 58"
+    release = threading.Event()
+
+    class Hangs:
+        cost = size = 5
+        wall_seconds = cpu_seconds = 0.0
+        throttled = 0
+        error = result = None
+        is_finished = False
+        cuts = 0
+
+        def run(self) -> None:
+            release.wait(60)
+
+        def cut(self) -> None:
+            Hangs.cuts += 1
+
+        def release(self) -> None:
+            pass
+
+    for name in ("KEEP_SECONDS", "CUT_SECONDS"):
+        monkeypatch.setattr(cleanup, name, 60.0)
+        monkeypatch.setattr(cleanup, f"INTERRUPTED_{name}", 0.05)
+    session = UploadSession(container="b", object_name="k")
+    session.initiated("u")
+    window = Window(budget_bytes=10, ceiling=1, pace=Pace())
+    job: Any = Hangs()
+    window.submit(job)
+    ended = Apart(lambda: drain(window, [job], session, keeps=True, is_interrupt=True))
+    assert ended.result() == 1
+    assert Hangs.cuts
+    release.set()
+    window.close()
 
 
 def test_our_own_error_names_the_kept_upload(running: Service) -> None:

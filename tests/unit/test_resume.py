@@ -812,3 +812,13 @@ def test_a_resumed_object_is_the_containers_own(running: Service) -> None:
     done = resume(running, handle, chunks(COUNT))
     assert (done.container.name, done.name, done.driver) == ("bucket", "key", running.driver)
     assert isinstance(done.container, Container)
+
+
+def test_an_upload_that_is_aborted_by_its_id_is_forgotten(running: Service) -> None:
+    journal = MemoryJournal()
+    handle = kept(running, journal=journal)
+    (session,) = journal.list()
+    running.driver.ex_options = replace(running.driver.ex_options, journal=journal)
+    del handle
+    assert running.driver.ex_abort_upload(running.container, "key", session.upload_id or "")
+    assert journal.list() == [] and running.fake.uploads == {}

@@ -476,6 +476,33 @@ def test_an_open_file_is_cut_by_ranges_from_its_offset(
         assert not file.closed
 
 
+def test_a_range_of_an_open_file_can_be_had_as_bytes(path: Path) -> None:
+    with open(path, "rb") as file:
+        file.seek(10)
+        splitter = open_source(file)
+        assert b"".join(splitter.take(290_000)) == DATA[10:290_010]
+        assert splitter.has_more()
+        assert b"".join(splitter.take(290_000)) == DATA[290_010:]
+        assert splitter.take(1) == []
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_noticed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(path, "rb") as file:
+        splitter = open_source(file)
+        granted = splitter.skip  # type: ignore[attr-defined]
+
+        def cut_behind(size: int) -> Any:
+            given = granted(size)
+            os.truncate(path, 5)
+            return given
+
+        monkeypatch.setattr(splitter, "skip", cut_behind)
+        with pytest.raises(SourceChangedError, match="cut to 5 bytes"):
+            splitter.take(10)
+
+
 def test_a_file_that_was_read_from_before_goes_on_where_it_stood(path: Path) -> None:
     with open(path, "rb") as file:
         file.read(10)  # The buffered reader is further than that.
