@@ -38,15 +38,6 @@ def is_unsupported(error: S3MultipartError) -> bool:
     return error.http_status == 501 or error.s3_code in ("NotImplemented", "NotSupported")
 
 
-def _conditional_result(request: S3Request, response: S3Response) -> str | None:
-    try:
-        return verbs.put_result(request, response)
-    except S3MultipartError as error:
-        if is_unsupported(error):
-            error.retryable = False  # As a 5xx it would be.
-        raise
-
-
 class Objects:
     """The objects of one bucket; any thread.
 
@@ -102,7 +93,7 @@ class Objects:
                 is_quoted=self.quotes_etags,
             )
             try:
-                return self._sent(request, _conditional_result)
+                return self._sent(request, verbs.put_result)
             except (PreconditionFailedError, ObjectMissingError):
                 found = self.get(key)
                 if found is not None and found.body == body:
