@@ -126,15 +126,20 @@ class Objects:
             error.s3_code or error.http_status,
         )
 
-    def get(self, key: str, *, limit: int = MOST_INFO_BYTES) -> Got | None:
+    def get(
+        self, key: str, *, limit: int = MOST_INFO_BYTES, denied_is_none: bool = True
+    ) -> Got | None:
         """Give a small object; None if there is none.
 
-        Without the right to list, S3 answers 403 for what is not there; tusd takes it so too.
+        :param denied_is_none: without the right to list, S3 answers 403 for what is not there;
+            tusd takes it so too.
         """
         try:
             return self._sent(verbs.get_request(self.bucket, key, limit=limit), verbs.get_result)
         except (ObjectMissingError, AccessDeniedError) as error:
-            if isinstance(error, AccessDeniedError) and error.s3_code not in (None, "AccessDenied"):
+            if isinstance(error, AccessDeniedError) and not (
+                denied_is_none and error.s3_code in (None, "AccessDenied")
+            ):
                 raise
             return None
 
