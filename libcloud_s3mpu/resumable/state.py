@@ -16,6 +16,7 @@ from typing import Any
 from dataclasses import replace, dataclass
 from collections.abc import Callable
 
+from .info import UploadInfo
 from .lease import Lock
 from .sizes import Sizes
 from .errors import (
@@ -45,10 +46,18 @@ log = logging.getLogger("libcloud_s3mpu.resumable")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A record as it was read, and the ETag of the object that holds it."""
+    """A record as it was read, and the ETag of the object that holds it.
+
+    :param is_news: it is finished, and this is who wrote that into the record.
+    """
 
     record: Record
     info_etag: str | None
+    is_news: bool = False
+
+    def info(self) -> UploadInfo:
+        """Give what a caller sees."""
+        return replace(self.record.info(), just_completed=self.is_news)
 
 
 class Store:
@@ -233,25 +242,43 @@ class Store:
         return record.final or "-" in (etag or "")
 
     def noted(self, kept: Kept) -> Kept:
-        """Commit what was found out; that it could not be noted changes nothing of it."""
+        """Commit that an upload is finished; that it could not be noted changes nothing of it.
+
+        Whoever's commit it is has the news; where that cannot be told, they are told twice rather
+        than never.
+        """
+        nonce = uuid.uuid4().hex
         try:
-            return self.commit(kept, kept.record, None)
+            return replace(self.commit(kept, kept.record, None, nonce=nonce), is_news=True)
+        except FencedError:
+            return kept  # Another call was faster, and has the news.
         except Exception as error:
             log.info("the record of upload %s was not renewed: %s", kept.record.id, error)
-            return kept
+            return replace(kept, is_news=self._may_be_noted(kept.record, nonce))
+
+    def _may_be_noted(self, record: Record, nonce: str) -> bool:
+        """Tell whether a commit whose answer was lost took effect, or nobody can say."""
+        try:
+            found = self.find(record.name)
+        except Exception:
+            return True
+        return found is not None and found.record.nonce == nonce
 
     # -- committing ------------------------------------------------------------------------------
 
-    def commit(self, kept: Kept, record: Record, lock: Lock | None) -> Kept:
+    def commit(
+        self, kept: Kept, record: Record, lock: Lock | None, *, nonce: str | None = None
+    ) -> Kept:
         """Replace the record that was read by ``record``.
 
+        :param nonce: the mark of this commit, if it must be known again.
         :raises FencedError: if it is not the one that was read any more; nothing was acknowledged.
         """
         lasts = record.state == "finished" and not record.partial
         record = replace(
             record,
             is_ours=True,
-            nonce=uuid.uuid4().hex,
+            nonce=nonce or uuid.uuid4().hex,
             token=lock.token if lock is not None else record.token,
             expires=None if lasts else self.expiry(),
         )
