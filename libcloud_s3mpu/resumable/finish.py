@@ -56,10 +56,7 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
     except UploadMissingError as error:
         # Another process completed it meanwhile, or an earlier answer was lost; or it is gone.
         return store.settled(kept, error)
-    etag = stored.etag
-    if etag is None:  # Ceph 16 names none.
-        head = objects.head(record.key)
-        etag = head.etag if head is not None else None
+    etag = store.etag_of(record, stored)
     finished = replace(record, state="finished", etag=etag, tail=None)
     kept = store.noted(replace(kept, record=finished))
     if record.tail is not None:

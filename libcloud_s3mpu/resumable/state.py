@@ -264,6 +264,16 @@ class Store:
             return True
         return found is not None and found.record.nonce == nonce
 
+    def etag_of(self, record: Record, stored: wire.StoredObject) -> str | None:
+        """Give the ETag of an object that was just completed; None if nobody says."""
+        if stored.etag is not None:
+            return stored.etag
+        try:  # Ceph 16 names none. The object is there, whatever becomes of this question.
+            head = self.objects.head(record.key)
+        except S3MultipartError:
+            return None
+        return head.etag if head is not None else None
+
     # -- committing ------------------------------------------------------------------------------
 
     def commit(

@@ -286,7 +286,7 @@ class Actions:
         return info
 
     def _told(self, request: Request, info: Any) -> Response | None:
-        """Tell the app that an object is there, if it is with this very request; give its answer."""
+        """Tell the app of an object that is there with this very request; give its answer."""
         if not info.just_completed:
             return None
         self.counters.add("uploads_finished")
