@@ -208,7 +208,7 @@ def _part_of(store: Store, record: Record, number: int, data: bytes) -> Uploaded
         upload_id=record.upload_id,
         part_number=number,
         data=data,
-        check=store.check,
+        check=store.check_of(record),
         policy=store.objects.policy,
     )
 
@@ -227,7 +227,7 @@ def _completed(store: Store, kept: Kept, parts: Sequence[UploadedPart]) -> Kept:
         sender=store.objects.sender,
         target=target,
         parts=parts,
-        check=store.check,
+        check=store.check_of(record),
         policy=store.objects.policy,
     )
     finished = replace(record, state="finished", etag=store.etag_of(record, stored))

@@ -50,7 +50,7 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
             sender=objects.sender,
             target=target,
             parts=parts,
-            check=store.check,
+            check=store.check_of(record),
             policy=objects.policy,
         )
     except UploadMissingError as error:
@@ -71,7 +71,7 @@ def _empty_part(store: Store, kept: Kept) -> UploadedPart:
         upload_id=kept.record.upload_id,
         part_number=1,
         data=b"",
-        check=store.check,
+        check=store.check_of(kept.record),
         policy=store.objects.policy,
     )
 

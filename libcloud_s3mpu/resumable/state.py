@@ -26,7 +26,7 @@ from .errors import (
     UploadExpiredError,
     UploadNotFoundError,
 )
-from .record import Tail, Record, chained, name_of, read_record
+from .record import Tail, Record, chained, name_of, with_check, read_record
 from .headers import MARK
 from .objects import Objects
 from .options import StoreOptions
@@ -39,6 +39,7 @@ from ..protocol.errors import (
 )
 from ..transfer.single import iterate_parts
 from ..protocol.session import UploadedPart
+from ..protocol.checksums import new_digest
 from ..protocol.integrity import BodyCheck
 
 log = logging.getLogger("libcloud_s3mpu.resumable")
@@ -63,7 +64,7 @@ class Kept:
 class Store:
     """Where the uploads of one container are. Any thread.
 
-    :param check: what the parts are checked by.
+    :param check: what the parts of new uploads are checked by.
     :param clock: seconds since 1970.
     """
 
@@ -95,6 +96,26 @@ class Store:
     def target(self, record: Record) -> wire.Target:
         """Give the place of the object that an upload becomes."""
         return wire.Target(bucket=self.objects.bucket, key=record.key, headers={})
+
+    @property
+    def unnamed_check(self) -> BodyCheck:
+        """What parts are checked by where S3 was not told, when the upload began, of a checksum.
+
+        It refuses parts with one then. Signing the payload is the check that needs no telling.
+        """
+        if self.check.s3_algorithm is None:
+            return self.check
+        return replace(self.check, algorithm=None, is_signed=True)
+
+    def check_of(self, record: Record) -> BodyCheck:
+        """Give what an upload's parts are checked by: what was said when it began, by whomever.
+
+        :raises ImportError: if that cannot be computed as things are installed here.
+        """
+        if record.check is None:
+            return self.unnamed_check
+        new_digest(record.check)
+        return replace(self.check, algorithm=record.check)
 
     def tag_headers(self, *, completed: bool) -> dict[str, str]:
         """Give the tag by which a lifecycle rule tells side objects (tus-node-server's name)."""
@@ -199,7 +220,7 @@ class Store:
             digest = chained(digest, part)
         if len(parts) < record.parts or digest != record.digest:
             raise self.damaged(record, f"{len(parts)} of {record.parts} parts are as they were")
-        return parts
+        return [with_check(record, part) for part in parts]
 
     def damaged(self, record: Record, problem: str) -> UploadDamagedError:
         return UploadDamagedError(
