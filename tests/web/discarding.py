@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fake S3 in a process of its own, which forgets the bytes of parts: for measuring the client.
 
-``python -m tests.web.discarding`` prints its port and serves until its standard input ends. Sizes,
-ETags and conditions are as ever, and so is the price of verifying them, which is this process's.
+``python -m tests.web.discarding [tls]`` prints its URL (and the certificate to trust) and serves
+until its standard input ends. Sizes, ETags and conditions are as ever, and so is the price of
+verifying them, which is this process's.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import sys
 import subprocess
 from typing import Any
 from pathlib import Path
-from contextlib import contextmanager
+from contextlib import suppress, contextmanager
 from dataclasses import replace
 from collections.abc import Iterator
 
-from tests.fake_s3 import FakeS3, FakeLimits, FakeServer
+from tests.fake_s3 import FakeS3, FakeLimits, FakeServer, checksums
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,10 +48,13 @@ class DiscardingS3(FakeS3):
 
 
 @contextmanager
-def discarding_s3() -> Iterator[str]:
-    """Run it; give its URL. Complete must not be told a size (``checks_object_size=False``)."""
+def discarding_s3(*, tls: bool = False) -> Iterator[dict[str, str]]:
+    """Run it; give its ``endpoint`` and, with TLS, ``ca``.
+
+    Complete must not be told a size (``checks_object_size=False``).
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.web.discarding"],
+        [sys.executable, "-m", "tests.web.discarding", *(["tls"] * tls)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
@@ -58,7 +62,8 @@ def discarding_s3() -> Iterator[str]:
     )
     assert process.stdin is not None and process.stdout is not None
     try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        endpoint, *ca = process.stdout.readline().decode().split()
+        yield {"endpoint": endpoint, **({"ca": ca[0]} if ca else {})}
     finally:
         process.stdin.close()
         process.wait(20)
@@ -66,11 +71,15 @@ def discarding_s3() -> Iterator[str]:
 
 
 def main() -> None:
+    with suppress(ImportError):
+        from crc32c import crc32c
+
+        # The fake's own takes minutes for a GiB.
+        checksums.ALGORITHMS["CRC32C"] = lambda data: crc32c(data).to_bytes(4, "big")
     fake = DiscardingS3(FakeLimits(), buckets=("bucket",))
-    with FakeServer(fake) as server:
-        print(server.port, flush=True)
+    with FakeServer(fake, tls="tls" in sys.argv) as server:
+        print(server.endpoint, server.ca_file or "", flush=True)
         sys.stdin.read()
-        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -183,6 +183,8 @@ def main(config: dict[str, Any]) -> None:
         min_part_size=config["min_part"],
         checks_object_size=config.get("checks_object_size", True),
     )
+    if "ca" in config:
+        driver.connection.connection.ca_cert = config["ca"]
     container = Container(config["bucket"], {}, driver)
     uploads = ResumableUploads(
         driver,

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tus server's process takes of memory, whatever is sent to it: two parts and 32 MiB.
+"""What a tus server's process costs, whatever is sent to it: two parts and 32 MiB of memory, and
+of processor time at most twice what the driver takes that sends the same bytes from memory.
 
-Measured as the largest resident size of a server in a process of its own (Linux), beyond what it
-had after a small upload. The sizes of an upload are the test's own: ``S3MPU_LONG=1`` sends 1 GiB.
+Measured at a server in a process of its own (Linux), beyond what it had and took after a small
+upload. ``S3MPU_LONG=1`` sends 1 GiB, and runs what is about time.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import json
 import threading
+import subprocess
 from typing import Any
 from pathlib import Path
 from collections.abc import Iterator
@@ -35,14 +38,14 @@ pytestmark = [
 
 
 @pytest.fixture
-def endpoint() -> Iterator[str]:
+def endpoint() -> Iterator[dict[str, str]]:
     with discarding_s3() as found:
         yield found
 
 
-def config(endpoint: str, folder: Path, part: int) -> dict[str, Any]:
-    how = {"part": part, "min_part": 5 * MIB, "checks_object_size": False}
-    return config_of(endpoint, "file", folder, **how)
+def config(place: dict[str, str], folder: Path, part: int) -> dict[str, Any]:
+    how = {"part": part, "min_part": 5 * MIB, "checks_object_size": False, **place}
+    return config_of(locker="file", where=folder, **how)
 
 
 def upload(door: SocketDoor, size: int) -> None:
@@ -69,7 +72,9 @@ def measured(process: Process, run: Any) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize("part", [8 * MIB, 32 * MIB], ids=["8 MiB", "32 MiB"])
-def test_one_patch_takes_two_parts_of_memory(endpoint: str, tmp_path: Path, part: int) -> None:
+def test_one_patch_takes_two_parts_of_memory(
+    endpoint: dict[str, str], tmp_path: Path, part: int
+) -> None:
     size = (1024 if IS_LONG else 160) * MIB
     with running(config(endpoint, tmp_path, part)) as (process,):
         grown, cpu = measured(process, lambda: upload(process.door, size))
@@ -80,7 +85,7 @@ def test_one_patch_takes_two_parts_of_memory(endpoint: str, tmp_path: Path, part
     assert grown <= 2 * part + SLACK
 
 
-def test_many_at_once_take_each_its_budget(endpoint: str, tmp_path: Path) -> None:
+def test_many_at_once_take_each_its_budget(endpoint: dict[str, str], tmp_path: Path) -> None:
     count, size = (100, 64 * MIB) if IS_LONG else (8, 24 * MIB)
     part = 8 * MIB
     with running(config(endpoint, tmp_path, part)) as (process,):
@@ -108,3 +113,44 @@ def test_many_at_once_take_each_its_budget(endpoint: str, tmp_path: Path) -> Non
     )
     budget = 2 * part + 16 * MIB
     assert grown <= count * budget + SLACK
+
+
+#: The driver alone, in a process of its own: bytes from memory, in the pieces that a server reads.
+_ALONE = """
+import sys, json, time
+from dataclasses import replace
+from libcloud.storage.base import Container
+from libcloud_s3mpu.driver import AmazonS3MultipartDriver
+from libcloud_s3mpu.protocol.options import UploadOptions
+config, size = json.loads(sys.argv[1]), int(sys.argv[2])
+driver = AmazonS3MultipartDriver(
+    *config["keys"], region=config["region"], ex_endpoint_url=config["endpoint"],
+    ex_options=UploadOptions(part_size_bytes=config["part"]),
+)
+driver.ex_limits = replace(driver.ex_limits, checks_object_size=False)
+if "ca" in config:
+    driver.connection.connection.ca_cert = config["ca"]
+container = Container(config["bucket"], {}, driver)
+block = bytes(65536)
+def source(size):
+    for _ in range(size // len(block)):
+        yield block
+driver.upload_object_via_stream(source(16 << 20), container, "small")
+began = time.process_time()
+driver.upload_object_via_stream(source(size), container, "large")
+print(time.process_time() - began)
+"""
+
+
+@pytest.mark.skipif(not IS_LONG, reason="takes minutes: S3MPU_LONG=1 runs it")
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_it_takes_at_most_twice_the_drivers_processor_time(tmp_path: Path, tls: bool) -> None:
+    size = 1024 * MIB
+    with discarding_s3(tls=tls) as place:
+        how = config(place, tmp_path, 8 * MIB)
+        command = [sys.executable, "-c", _ALONE, json.dumps(how), str(size)]
+        alone = float(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+        with running(how) as (process,):
+            _, cpu = measured(process, lambda: upload(process.door, size))
+    print(f"{'https' if tls else 'http'}: {cpu:.2f} s/GiB, the driver alone {alone:.2f} s/GiB")
+    assert cpu <= 2 * alone
