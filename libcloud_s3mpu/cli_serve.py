@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 from threading import Thread
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIServer, WSGIRequestHandler, make_server
 
@@ -20,7 +21,7 @@ from libcloud.storage.base import Container
 from .web.tus import TusHandler
 from .web.wsgi import tus_wsgi
 from .cli_words import S3Url
-from .resumable import ResumableUploads
+from .resumable import ResumableUploads, UploadNotFoundError
 from .cli_service import Session, size, s3_url, positive_size, service_options
 
 _DEFAULT_PREFIX = "uploads/"
@@ -85,6 +86,7 @@ def serve(
         part=part_size,
         expires=expires,
     )
+    _check_bucket(uploads)
     handler = TusHandler(uploads, base_path, max_size_bytes=max_size)
     try:
         server = make_server(host, port, tus_wsgi(handler), _Server, _Requests)
@@ -94,6 +96,12 @@ def serve(
     sys.stdout.flush()
     _until_stopped(server)
     return 0
+
+
+def _check_bucket(uploads: ResumableUploads) -> None:
+    """Ask for one upload: a bucket that is not there, or keys that are none, are said at once."""
+    with suppress(UploadNotFoundError):
+        uploads.get("is-anybody+there")
 
 
 def _until_stopped(server: _Server) -> None:

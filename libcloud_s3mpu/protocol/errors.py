@@ -339,6 +339,8 @@ CODE_TABLE: dict[str, type[S3MultipartError]] = {
     "RequestLimitExceeded": ThrottledError,
     "Throttling": ThrottledError,
     "ThrottlingException": ThrottledError,
+    # A verb or header that the service does not know: it will not know it the next time either.
+    "NotImplemented": ServiceError,
     "InternalError": TransientServiceError,
     "ServiceUnavailable": TransientServiceError,
     "RequestTimeout": TransientServiceError,
@@ -364,6 +366,7 @@ STATUS_TABLE: dict[int, type[S3MultipartError]] = {
     425: TransientServiceError,
     429: ThrottledError,
     500: TransientServiceError,
+    501: ServiceError,  # The one 5xx that says "never".
     502: TransientServiceError,
     503: ThrottledError,
     504: TransientServiceError,

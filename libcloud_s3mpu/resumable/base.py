@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 from contextlib import suppress, contextmanager
+from dataclasses import replace
 from collections.abc import Callable, Iterator
 
 from libcloud.storage.base import Container
@@ -149,14 +150,11 @@ def checked_length(length: Any) -> int:
 
 
 def _check(driver: Any, is_disabled: bool) -> BodyCheck:
-    """Choose the check of the parts: the driver's, but for those that every later request needs.
+    """Choose the check of the parts of new uploads: the driver's own.
 
-    A CRC is declared when an upload begins, and complete must name that of every part; who
-    completes need not be who sent them. Signing the payload is the check that needs no memory.
+    Over https that is a CRC, which costs a tenth of the SHA-256 of a signed payload. S3 is told of
+    it when an upload begins, and complete must name that of every part: the record keeps them, four
+    bytes each, since who completes need not be who sent them.
     """
-    if is_disabled:
-        return BodyCheck(algorithm=None, is_signed=False)
     found = body_check(driver.ex_options, driver.ex_limits, is_secure=driver._is_secure)
-    if found.s3_algorithm is None:
-        return found
-    return BodyCheck(algorithm=None, is_signed=True)
+    return replace(found, algorithm=None, is_signed=False) if is_disabled else found

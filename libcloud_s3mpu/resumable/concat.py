@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finished uploads joined into one: the service copies ranges, small neighbours are packed.
 
-Which part is made of what is decided first (:func:`planned`), so that what cannot be is refused
-before anything is sent. A part is one range that the service copies, or a few pieces that pass
-through this process, of the smallest part's size or little more.
+Which part is made of what is decided first (:mod:`..protocol.copyplan`), so that what cannot be is
+refused before anything is sent. A part is one range that the service copies, or a few pieces that
+pass through this process, of the smallest part's size or little more.
 """
 
 from __future__ import annotations
 
 import logging
 from typing import Any
-from dataclasses import replace, dataclass
+from dataclasses import replace
 from collections.abc import Mapping, Sequence
 
 from libcloud.storage.base import Container
@@ -23,82 +23,37 @@ from .reading import read_piece, found_object
 from ..protocol import wire
 from ..transfer.copy import upload_part_copy
 from ..transfer.pace import Pace
-from ..protocol.limits import MIB
+from ..protocol.errors import SourceSizeError, CompletionUnknownError
 from ..transfer.single import upload_part
 from ..transfer.window import Window
 from ..protocol.copying import FoundSource, CopyUnsupportedError
 from ..protocol.session import State, UploadedPart, UploadSession
+from ..protocol.copyplan import Piece, PlannedPart, planned
 from ..transfer.complete import complete_upload
 
 log = logging.getLogger("libcloud_s3mpu.resumable")
 
-#: Bytes that one request asks the service to copy, where the part numbers suffice: it copies
-#: several ranges at once, and a request that takes minutes runs into time-outs on the way.
-COPY_BYTES = 256 * MIB
 
+def _planned(store: Store, driver: Any, sizes: Sequence[int], *, copies: bool) -> list[PlannedPart]:
+    """Decide which part is made of what.
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A range of one of the sources."""
-
-    source: int
-    first: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One part: copied by the service if it is a single large piece, else packed here."""
-
-    pieces: tuple[Piece, ...]
-    is_copied: bool
-
-    @property
-    def size(self) -> int:
-        return sum(piece.size for piece in self.pieces)
-
-
-def planned(
-    sizes: Sequence[int], *, minimum: int, most: int, max_parts: int, copies: bool = True
-) -> list[Plan]:
-    """Cut sources of these sizes into parts; every part but the last has at least ``minimum``.
-
-    :param most: the largest piece in bytes; larger ones only where ``max_parts`` asks for it.
-    :param copies: whether the service can copy; if not, all pieces pass through here.
-    :raises UploadTooLargeError: if there are too many.
+    :param copies: whether the service copies; if not, all bytes pass through here.
+    :raises UploadTooLargeError: if they do not fit into one object.
     """
-    total = sum(sizes)
-    most = max(most, -(-total // max(1, max_parts // 2)), minimum)
-    plans: list[Plan] = []
-    waiting: list[Piece] = []
-
-    def held() -> int:
-        return sum(piece.size for piece in waiting)
-
-    def flush() -> None:
-        if waiting:
-            plans.append(Plan(tuple(waiting), is_copied=False))
-            waiting.clear()
-
-    for number, size in enumerate(sizes):
-        first, left = 0, size
-        while left:
-            if copies and not waiting and left >= minimum:
-                count = -(-left // most)
-                taken = -(-left // count)
-                plans.append(Plan((Piece(number, first, taken),), is_copied=True))
-            else:
-                taken = min(left, minimum - held() if copies else most - held())
-                waiting.append(Piece(number, first, taken))
-                if held() >= (minimum if copies else most):
-                    flush()
-            first, left = first + taken, left - taken
-    flush()
-    if len(plans) > max_parts:
-        raise UploadTooLargeError(
-            f"the uploads make {len(plans)} parts; one object has at most {max_parts}"
-        )
-    return plans
+    options = store.options
+    limits = replace(
+        driver.ex_limits,
+        min_part_size=options.min_part_size,
+        max_part_size=options.max_part_size,
+        max_parts=options.max_multipart_parts,
+        uniform_parts=options.equal_parts,
+    )
+    can_copy = copies and limits.has_part_copy
+    part = None if can_copy else store.sizes.full(1, 0, sum(sizes))
+    try:
+        return planned(sizes, limits, where="their join", part_size=part, can_copy=can_copy)
+    except SourceSizeError as error:
+        raise UploadTooLargeError(f"the uploads make too many parts: {error.value}") from error
 
 
 def join(
@@ -112,22 +67,15 @@ def join(
     key: str | None,
     extra: Mapping[str, Any] | None,
 ) -> Kept:
-    """Make an upload of others; on any failure nothing is left of it.
+    """Make an upload of others; on any failure nothing is left of it but what may be finished.
+
+    A process that dies in here leaves an upload that was never heard of: :meth:`list` has it,
+    :meth:`terminate` and :meth:`expire` remove it as any other.
 
     :raises UploadTooLargeError: if they make too many parts; nothing was sent.
     """
     sizes = [record.length or 0 for record in records]
-    options = store.options
-    how: dict[str, Any] = {
-        "minimum": options.min_part_size,
-        "max_parts": options.max_multipart_parts,
-    }
-    most_copied = min(COPY_BYTES, options.max_part_size)
-    if options.equal_parts:
-        # Equal parts begin anywhere in the sources: they can only be packed.
-        copies, plans = False, planned(sizes, most=options.preferred_part_size, copies=False, **how)
-    else:
-        copies, plans = True, planned(sizes, most=most_copied, **how)
+    plans = _planned(store, driver, sizes, copies=True)
     found = [found_object(store, record) if record.length else None for record in records]
     kept = begin(
         store,
@@ -145,15 +93,15 @@ def join(
         try:
             parts = _made(store, kept.record, found, plans)
         except CopyUnsupportedError:
-            if not copies:
-                raise
             log.warning(
                 "bucket %s cannot copy parts: the uploads pass through this process",
                 store.objects.bucket,
             )
-            plans = planned(sizes, most=options.preferred_part_size, copies=False, **how)
+            plans = _planned(store, driver, sizes, copies=False)
             parts = _made(store, kept.record, found, plans)
         return _completed(store, kept, parts)
+    except CompletionUnknownError:
+        raise  # The object may be there: its record is how it is found, and removed.
     except BaseException as error:
         undo(store, target, kept.record.upload_id, error)
         try:
@@ -182,7 +130,7 @@ class _Job:
 
 
 def _made(
-    store: Store, record: Record, found: Sequence[FoundSource | None], plans: Sequence[Plan]
+    store: Store, record: Record, found: Sequence[FoundSource | None], plans: Sequence[PlannedPart]
 ) -> list[UploadedPart]:
     """Make all parts, several at once; the first failure ends it after those under way."""
     options = store.options
@@ -200,14 +148,14 @@ def _made(
                 parts.append(job.part)
 
     try:
-        for number, plan in enumerate(plans, 1):
+        for plan in plans:
             cost = 0 if plan.is_copied else plan.size
             while not window.reserve(cost):
                 collect()
             if failed is not None:
                 window.release(cost)
                 break
-            window.submit(_Job(_maker(store, record, found, plan, number), cost))
+            window.submit(_Job(_maker(store, record, found, plan), cost))
         while window.in_flight:
             window.wait()
             collect()
@@ -226,8 +174,7 @@ def _maker(
     store: Store,
     record: Record,
     found: Sequence[FoundSource | None],
-    plan: Plan,
-    number: int,
+    plan: PlannedPart,
 ) -> Any:
     def source_of(piece: Piece) -> FoundSource:
         source = found[piece.source]
@@ -241,7 +188,7 @@ def _maker(
             store.target(record),
             source_of(piece),
             upload_id=record.upload_id,
-            part_number=number,
+            part_number=plan.part_number,
             first=piece.first,
             size=piece.size,
             policy=store.objects.policy,
@@ -249,7 +196,7 @@ def _maker(
 
     def packed() -> UploadedPart:
         pieces = [read_piece(store, source_of(p), p.first, p.size) for p in plan.pieces]
-        return _part_of(store, record, number, b"".join(pieces))
+        return _part_of(store, record, plan.part_number, b"".join(pieces))
 
     return copied if plan.is_copied else packed
 
@@ -261,7 +208,7 @@ def _part_of(store: Store, record: Record, number: int, data: bytes) -> Uploaded
         upload_id=record.upload_id,
         part_number=number,
         data=data,
-        check=store.check,
+        check=store.check_of(record),
         policy=store.objects.policy,
     )
 
@@ -280,12 +227,8 @@ def _completed(store: Store, kept: Kept, parts: Sequence[UploadedPart]) -> Kept:
         sender=store.objects.sender,
         target=target,
         parts=parts,
-        check=store.check,
+        check=store.check_of(record),
         policy=store.objects.policy,
     )
-    etag = stored.etag
-    if etag is None:
-        head = store.objects.head(record.key)
-        etag = head.etag if head is not None else None
-    finished = replace(record, state="finished", etag=etag)
+    finished = replace(record, state="finished", etag=store.etag_of(record, stored))
     return store.noted(replace(kept, record=finished))

@@ -19,6 +19,7 @@ from ..protocol.options import UploadOptions
 from ..transfer.attempt import retried, call_settled
 from ..transfer.cleanup import abort_upload, note_cleanup_error
 from ..protocol.messages import S3Response
+from ..protocol.integrity import BodyCheck
 
 
 def checked_metadata(metadata: Mapping[str, bytes | str]) -> dict[str, bytes]:
@@ -58,7 +59,9 @@ def begin(
     target = _target(
         store, driver, container, name=name, metadata=exact, key=key, extra=extra or {}
     )
-    upload_id = _initiated(store, target)
+    # The service copies parts, and says no checksum of what it copied where it was not asked to.
+    check = store.unnamed_check if parts_of else store.check
+    upload_id = _initiated(store, target, check)
     now = store.clock()
     record = Record(
         id=id_of(name, upload_id),
@@ -70,6 +73,7 @@ def begin(
         partial=partial,
         final=bool(parts_of),
         parts_of=parts_of,
+        check=check.algorithm if check.s3_algorithm else None,
         created=now,
         expires=store.expiry(),
     )
@@ -122,9 +126,9 @@ def _target(
     return replace(target, headers={**made, MARK: name})
 
 
-def _initiated(store: Store, target: wire.Target) -> str:
+def _initiated(store: Store, target: wire.Target, check: BodyCheck) -> str:
     sender = store.objects.sender
-    request = wire.initiate_request(target, store.check)
+    request = wire.initiate_request(target, check)
     begun: list[str] = []
 
     def settle(response: S3Response) -> None:

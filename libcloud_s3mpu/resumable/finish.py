@@ -50,16 +50,13 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
             sender=objects.sender,
             target=target,
             parts=parts,
-            check=store.check,
+            check=store.check_of(record),
             policy=objects.policy,
         )
     except UploadMissingError as error:
         # Another process completed it meanwhile, or an earlier answer was lost; or it is gone.
         return store.settled(kept, error)
-    etag = stored.etag
-    if etag is None:  # Ceph 16 names none.
-        head = objects.head(record.key)
-        etag = head.etag if head is not None else None
+    etag = store.etag_of(record, stored)
     finished = replace(record, state="finished", etag=etag, tail=None)
     kept = store.noted(replace(kept, record=finished))
     if record.tail is not None:
@@ -74,7 +71,7 @@ def _empty_part(store: Store, kept: Kept) -> UploadedPart:
         upload_id=kept.record.upload_id,
         part_number=1,
         data=b"",
-        check=store.check,
+        check=store.check_of(kept.record),
         policy=store.objects.policy,
     )
 

@@ -24,6 +24,9 @@ class UploadInfo:
     :param expires: when it may be removed unless it is finished; None for never.
     :param created: when it was begun; None for uploads that tusd began.
     :param etag: the object's, without quotes, once it is complete.
+    :param just_completed: it became complete with the very call that gave this. Of all calls in all
+        processes one is told so, if the service has conditional writes; a process that dies before
+        it looks is the one that was told.
     """
 
     id: str
@@ -38,6 +41,7 @@ class UploadInfo:
     expires: datetime | None = None
     created: datetime | None = None
     etag: str | None = None
+    just_completed: bool = False
 
     @property
     def is_deferred(self) -> bool:

@@ -38,15 +38,6 @@ def is_unsupported(error: S3MultipartError) -> bool:
     return error.http_status == 501 or error.s3_code in ("NotImplemented", "NotSupported")
 
 
-def _conditional_result(request: S3Request, response: S3Response) -> str | None:
-    try:
-        return verbs.put_result(request, response)
-    except S3MultipartError as error:
-        if is_unsupported(error):
-            error.retryable = False  # As a 5xx it would be.
-        raise
-
-
 class Objects:
     """The objects of one bucket; any thread.
 
@@ -102,7 +93,7 @@ class Objects:
                 is_quoted=self.quotes_etags,
             )
             try:
-                return self._sent(request, _conditional_result)
+                return self._sent(request, verbs.put_result)
             except (PreconditionFailedError, ObjectMissingError):
                 found = self.get(key)
                 if found is not None and found.body == body:
@@ -135,15 +126,20 @@ class Objects:
             error.s3_code or error.http_status,
         )
 
-    def get(self, key: str, *, limit: int = MOST_INFO_BYTES) -> Got | None:
+    def get(
+        self, key: str, *, limit: int = MOST_INFO_BYTES, denied_is_none: bool = True
+    ) -> Got | None:
         """Give a small object; None if there is none.
 
-        Without the right to list, S3 answers 403 for what is not there; tusd takes it so too.
+        :param denied_is_none: without the right to list, S3 answers 403 for what is not there;
+            tusd takes it so too.
         """
         try:
             return self._sent(verbs.get_request(self.bucket, key, limit=limit), verbs.get_result)
         except (ObjectMissingError, AccessDeniedError) as error:
-            if isinstance(error, AccessDeniedError) and error.s3_code not in (None, "AccessDenied"):
+            if isinstance(error, AccessDeniedError) and not (
+                denied_is_none and error.s3_code in (None, "AccessDenied")
+            ):
                 raise
             return None
 

@@ -17,11 +17,12 @@ import base64
 import hashlib
 from typing import Any, Literal
 from datetime import datetime, timezone
-from dataclasses import field, dataclass
+from dataclasses import field, replace, dataclass
 from collections.abc import Mapping
 
 from .info import UploadInfo
 from .errors import UploadNotFoundError
+from ..protocol import checksums
 from ..protocol.session import UploadedPart
 
 #: Version of our own field.
@@ -75,6 +76,8 @@ class Record:
     :param name: what its side objects are called by (tusd's object id).
     :param parts: how many parts count, from number 1 on; ``part_bytes`` is their sum and ``digest``
         their chained digest (:func:`chained`).
+    :param check: the checksum that S3 was told every part carries, as options name it; None: none.
+        ``checks`` are those of the parts that count, one behind the other: complete must name them.
     :param expires: seconds since 1970, as ``created``.
     :param token: the fencing token of who wrote it, and ``nonce`` its own mark.
     :param is_ours: False for one that tusd wrote; then nothing but tusd's own fields is known.
@@ -93,6 +96,8 @@ class Record:
     parts: int = 0
     part_bytes: int = 0
     digest: str = ""
+    check: str | None = None
+    checks: bytes = field(default=b"", repr=False)
     tail: Tail | None = None
     expires: float | None = None
     created: float | None = None
@@ -140,6 +145,8 @@ class Record:
             "Parts": self.parts,
             "PartBytes": self.part_bytes,
             "Digest": self.digest,
+            "Check": self.check,
+            "Checks": base64.b64encode(self.checks).decode("ascii"),
             "Tail": tail.to_fields() if tail else None,
             "Metadata": {
                 name: base64.b64encode(value).decode("ascii")
@@ -208,6 +215,8 @@ def _own(own: Mapping[str, Any]) -> dict[str, Any]:
         "parts": int(own["Parts"]),
         "part_bytes": int(own["PartBytes"]),
         "digest": str(own["Digest"]),
+        "check": _known_check(own.get("Check")),
+        "checks": base64.b64decode(own.get("Checks") or "", validate=True),
         "tail": Tail.of_fields(tail) if tail else None,
         "expires": own.get("Expires"),
         "created": own.get("Created"),
@@ -217,12 +226,41 @@ def _own(own: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _known_check(name: Any) -> str | None:
+    if name is not None and name not in checksums.ALGORITHMS:
+        raise ValueError(f"it has no such checksum: {name!r}")
+    return None if name is None else str(name)
+
+
 def _metadata(own: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, bytes]:
     exact = own.get("Metadata")
     if exact is not None:
         return {str(n): base64.b64decode(v, validate=True) for n, v in exact.items()}
     plain = fields.get("MetaData") or {}
     return {str(n): str(v).encode("utf-8", "surrogatepass") for n, v in plain.items()}
+
+
+def counted(record: Record, part: UploadedPart) -> Record:
+    """Give the record that counts one part more, the next one."""
+    assert part.part_number == record.parts + 1
+    check = checksums.decoded(part.checksum or "", record.check) if record.check else None
+    return replace(
+        record,
+        parts=part.part_number,
+        part_bytes=record.part_bytes + part.size,
+        digest=chained(record.digest, part),
+        checks=record.checks + (check or b""),
+        tail=None,  # Its bytes are in the first of them.
+    )
+
+
+def with_check(record: Record, part: UploadedPart) -> UploadedPart:
+    """Give a part that counts with its checksum, which no listing needs to say."""
+    if record.check is None:
+        return part
+    size = checksums.SIZES[record.check]
+    check = record.checks[(part.part_number - 1) * size : part.part_number * size]
+    return replace(part, checksum=checksums.encoded(check)) if len(check) == size else part
 
 
 def chained(digest: str, part: UploadedPart) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from dataclasses import replace, dataclass
 from collections.abc import Callable
 
+from .info import UploadInfo
 from .lease import Lock
 from .sizes import Sizes
 from .errors import (
@@ -25,7 +26,7 @@ from .errors import (
     UploadExpiredError,
     UploadNotFoundError,
 )
-from .record import Tail, Record, chained, name_of, read_record
+from .record import Tail, Record, chained, name_of, with_check, read_record
 from .headers import MARK
 from .objects import Objects
 from .options import StoreOptions
@@ -38,6 +39,7 @@ from ..protocol.errors import (
 )
 from ..transfer.single import iterate_parts
 from ..protocol.session import UploadedPart
+from ..protocol.checksums import new_digest
 from ..protocol.integrity import BodyCheck
 
 log = logging.getLogger("libcloud_s3mpu.resumable")
@@ -45,16 +47,24 @@ log = logging.getLogger("libcloud_s3mpu.resumable")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A record as it was read, and the ETag of the object that holds it."""
+    """A record as it was read, and the ETag of the object that holds it.
+
+    :param is_news: it is finished, and this is who wrote that into the record.
+    """
 
     record: Record
     info_etag: str | None
+    is_news: bool = False
+
+    def info(self) -> UploadInfo:
+        """Give what a caller sees."""
+        return replace(self.record.info(), just_completed=self.is_news)
 
 
 class Store:
     """Where the uploads of one container are. Any thread.
 
-    :param check: what the parts are checked by.
+    :param check: what the parts of new uploads are checked by.
     :param clock: seconds since 1970.
     """
 
@@ -86,6 +96,26 @@ class Store:
     def target(self, record: Record) -> wire.Target:
         """Give the place of the object that an upload becomes."""
         return wire.Target(bucket=self.objects.bucket, key=record.key, headers={})
+
+    @property
+    def unnamed_check(self) -> BodyCheck:
+        """What parts are checked by where S3 was not told, when the upload began, of a checksum.
+
+        It refuses parts with one then. Signing the payload is the check that needs no telling.
+        """
+        if self.check.s3_algorithm is None:
+            return self.check
+        return replace(self.check, algorithm=None, is_signed=True)
+
+    def check_of(self, record: Record) -> BodyCheck:
+        """Give what an upload's parts are checked by: what was said when it began, by whomever.
+
+        :raises ImportError: if that cannot be computed as things are installed here.
+        """
+        if record.check is None:
+            return self.unnamed_check
+        new_digest(record.check)
+        return replace(self.check, algorithm=record.check)
 
     def tag_headers(self, *, completed: bool) -> dict[str, str]:
         """Give the tag by which a lifecycle rule tells side objects (tus-node-server's name)."""
@@ -190,7 +220,7 @@ class Store:
             digest = chained(digest, part)
         if len(parts) < record.parts or digest != record.digest:
             raise self.damaged(record, f"{len(parts)} of {record.parts} parts are as they were")
-        return parts
+        return [with_check(record, part) for part in parts]
 
     def damaged(self, record: Record, problem: str) -> UploadDamagedError:
         return UploadDamagedError(
@@ -233,25 +263,53 @@ class Store:
         return record.final or "-" in (etag or "")
 
     def noted(self, kept: Kept) -> Kept:
-        """Commit what was found out; that it could not be noted changes nothing of it."""
+        """Commit that an upload is finished; that it could not be noted changes nothing of it.
+
+        Whoever's commit it is has the news; where that cannot be told, they are told twice rather
+        than never.
+        """
+        nonce = uuid.uuid4().hex
         try:
-            return self.commit(kept, kept.record, None)
+            return replace(self.commit(kept, kept.record, None, nonce=nonce), is_news=True)
+        except FencedError:
+            return kept  # Another call was faster, and has the news.
         except Exception as error:
             log.info("the record of upload %s was not renewed: %s", kept.record.id, error)
-            return kept
+            return replace(kept, is_news=self._may_be_noted(kept.record, nonce))
+
+    def _may_be_noted(self, record: Record, nonce: str) -> bool:
+        """Tell whether a commit whose answer was lost took effect, or nobody can say."""
+        try:
+            found = self.find(record.name)
+        except Exception:
+            return True
+        return found is not None and found.record.nonce == nonce
+
+    def etag_of(self, record: Record, stored: wire.StoredObject) -> str | None:
+        """Give the ETag of an object that was just completed; None if nobody says."""
+        if stored.etag is not None:
+            return stored.etag
+        try:  # Ceph 16 names none. The object is there, whatever becomes of this question.
+            head = self.objects.head(record.key)
+        except S3MultipartError:
+            return None
+        return head.etag if head is not None else None
 
     # -- committing ------------------------------------------------------------------------------
 
-    def commit(self, kept: Kept, record: Record, lock: Lock | None) -> Kept:
+    def commit(
+        self, kept: Kept, record: Record, lock: Lock | None, *, nonce: str | None = None
+    ) -> Kept:
         """Replace the record that was read by ``record``.
 
+        :param nonce: the mark of this commit, if it must be known again.
         :raises FencedError: if it is not the one that was read any more; nothing was acknowledged.
         """
         lasts = record.state == "finished" and not record.partial
         record = replace(
             record,
             is_ours=True,
-            nonce=uuid.uuid4().hex,
+            nonce=nonce or uuid.uuid4().hex,
             token=lock.token if lock is not None else record.token,
             expires=None if lasts else self.expiry(),
         )

@@ -103,7 +103,7 @@ class ResumableUploads(UploadStore):
             )
             if length == 0:
                 kept = self._finished(kept.record.id)
-            return kept.record.info()
+            return kept.info()
 
     def get(self, id: str) -> UploadInfo:
         """Give an upload as it is: two requests, one once it is finished.
@@ -117,7 +117,7 @@ class ResumableUploads(UploadStore):
             kept = self._store.seen(self._store.read(id))
             if is_whole(kept):
                 kept = self._finished(id)
-            return kept.record.info()
+            return kept.info()
 
     def write(
         self, id: str, offset: int, stream: Any, checksum: Checksum | None = None
@@ -126,7 +126,7 @@ class ResumableUploads(UploadStore):
 
         It may take less than was offered: when the stream breaks or another writer asks for the
         upload, what came is stored and the answer says where to go on. An error that the stream
-        raised comes out after that.
+        raised comes out after that, unless the upload is complete all the same.
 
         :param stream: has ``read(size)`` (or is bytes); read from the calling thread only.
         :param checksum: (algorithm, digest) of all that the stream gives; the digest is raw bytes,
@@ -151,6 +151,8 @@ class ResumableUploads(UploadStore):
                     offset=record.offset,
                     id=id,
                 )
+            if kept.is_news:
+                return kept.info()  # An error would keep it from whoever waits for it.
             limit = self.max_object_size if record.length is None else record.length
             source = Source(stream, limit=limit - offset, lock=lock)
             if record.state == "finished" or is_whole(kept):
@@ -160,9 +162,9 @@ class ResumableUploads(UploadStore):
                 kept = self._stored(kept, lock, source, expected)
             if is_whole(kept):
                 kept = complete(self._store, kept, lock)
-        if source.error is not None:
+        if source.error is not None and not kept.is_news:
             raise source.error
-        return kept.record.info()
+        return kept.info()
 
     def _stored(self, kept: Kept, lock: Lock, source: Source, expected: Expected | None) -> Kept:
         if expected is None:
@@ -205,7 +207,7 @@ class ResumableUploads(UploadStore):
             kept = self._store.commit(kept, replace(record, length=length), lock)
             if is_whole(kept):
                 kept = complete(self._store, kept, lock)
-            return kept.record.info()
+            return kept.info()
 
     def finish(self, id: str) -> Object:
         """Give the object of an upload, completing it if that was not done. May be called again.
@@ -217,11 +219,12 @@ class ResumableUploads(UploadStore):
             if kept.record.state != "finished":
                 kept = self._finished(id)
             record = kept.record
+            told = {"id": id, "just_completed": kept.is_news}
             return Object(
                 name=record.key,
                 size=record.length,
                 hash=record.etag,
-                extra={"etag": record.etag, "upload_id": record.upload_id, "id": id},
+                extra={"etag": record.etag, "upload_id": record.upload_id, **told},
                 meta_data={n: v.decode("utf-8", "replace") for n, v in record.metadata.items()},
                 container=self.container,
                 driver=self.driver,
@@ -277,7 +280,7 @@ class ResumableUploads(UploadStore):
                 metadata=metadata or {},
                 key=key,
                 extra=extra,
-            ).record.info()
+            ).info()
 
     def terminate(self, id: str) -> bool:
         """Remove an upload with all that belongs to it, finished or not. May be called again.
@@ -313,7 +316,7 @@ class ResumableUploads(UploadStore):
                         kept = self._store.seen(kept)
                     except UploadGoneError:
                         continue
-                yield kept.record.info()
+                yield kept.info()
 
     def expire(self, older_than: float | None = None) -> int:
         """Remove unfinished uploads whose time is over, and what crashed processes left behind.

@@ -22,7 +22,7 @@ from dataclasses import replace
 from .lease import Lock
 from .state import Kept, Store, forget_tail
 from .errors import FencedError, OffsetMismatchError, UploadTooLargeError
-from .record import Tail, chained
+from .record import Tail, counted
 from .source import Source
 from ..protocol import wire
 from ..transfer.pace import Pace
@@ -53,6 +53,7 @@ class Write:
         self._lock = lock
         self._source = source
         self._target = store.target(kept.record)
+        self._check = store.check_of(kept.record)
         self._kept = kept
         #: What will be committed next.
         self._record = kept.record
@@ -185,7 +186,7 @@ class Write:
             sender=self._store.objects.sender,
             make_request=make_request,
             body=body,
-            check=self._store.check,
+            check=self._check,
             policy=self._store.objects.policy,
             cost=cost,
             stop=self._window,
@@ -234,16 +235,8 @@ class Write:
         part = job.result
         assert part is not None
         self._arrived[part.part_number] = part
-        record = self._record
-        while (following := self._arrived.pop(record.parts + 1, None)) is not None:
-            record = replace(
-                record,
-                parts=record.parts + 1,
-                part_bytes=record.part_bytes + following.size,
-                digest=chained(record.digest, following),
-                tail=None,  # Its bytes are in the first of them.
-            )
-        self._record = record
+        while (following := self._arrived.pop(self._record.parts + 1, None)) is not None:
+            self._record = counted(self._record, following)
 
     def _drain(self) -> None:
         while self._window.in_flight:
@@ -294,7 +287,10 @@ class Write:
             return []
         tail, store = record.tail, self._store
         key = store.side_key(record.name, tail.kind)
-        got = store.objects.get(key, limit=max(tail.size, store.options.max_part_size))
+        # A 403 proves no loss: bytes that were acknowledged are not given up for it.
+        got = store.objects.get(
+            key, limit=max(tail.size, store.options.max_part_size), denied_is_none=False
+        )
         if got is not None and len(got.body) >= tail.size and tail.etag in (None, got.etag):
             return [got.body[: tail.size]]
         self._record = replace(record, tail=None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
-from dataclasses import replace, dataclass
+from dataclasses import dataclass
 from collections.abc import Callable
 
 from . import tus_headers as texts
@@ -71,7 +71,7 @@ class Actions:
         if brings or info.complete:
             headers.append(("Upload-Offset", str(info.offset)))
         answer = Response(status=201, headers=(*headers, ("Content-Length", "0")))
-        return self._finished(request, info, answer) if info.complete else answer
+        return self._with_news(request, info, answer)
 
     def _first_bytes(
         self, request: Request, info: Any, checksum: texts.Checksum | None, most: int | None
@@ -85,7 +85,7 @@ class Actions:
         except S3MultipartError as error:
             # The upload is there, and its offset is true: the client goes on from it.
             _log.warning("creation.body_failed %s: %s", type(error).__name__, error)
-            return self.uploads.get(info.id)
+            return self.uploads.get(info.id)  # Who called tells the app.
 
     def _join(self, request: Request, concat: texts.Concat, metadata: dict[str, bytes]) -> Response:
         for name in ("upload-length", "upload-defer-length"):
@@ -110,7 +110,7 @@ class Actions:
         info = self.uploads.concat(ids, metadata=dict(new.metadata), key=new.key, **extra)
         self.counters.add("uploads_created")
         headers = (("Location", self.addresses.url_of(request, info.id)), ("Content-Length", "0"))
-        return self._finished(request, info, Response(status=201, headers=headers))
+        return self._with_news(request, info, Response(status=201, headers=headers))
 
     def _id_of(self, url: str, base: str, path: str, is_own: Callable[[str, str], bool]) -> str:
         """Find an upload's id in a URL that may be of the public or of the inner address."""
@@ -122,7 +122,7 @@ class Actions:
             return texts.id_in_url(url, base=inner, is_own=is_own)
 
     def _part(self, request: Request, upload_id: str) -> Any:
-        info = self._found_part(upload_id)
+        info = self._found_part(request, upload_id)
         self.authorize(request, "join", info)
         if not info.partial:
             raise Refuse(400, "Upload-Concat names an upload that is not partial\n")
@@ -130,8 +130,8 @@ class Actions:
             raise Refuse(400, "Upload-Concat names an upload that is not finished\n")
         return info
 
-    def _found_part(self, upload_id: str) -> Any:
-        return self.uploads.get(upload_id)
+    def _found_part(self, request: Request, upload_id: str) -> Any:
+        return self._got(request, upload_id)
 
     # -- HEAD, PATCH, DELETE, GET ----------------------------------------------------------------
 
@@ -167,19 +167,19 @@ class Actions:
         if offset != info.offset:
             raise Refuse(409, f"the upload ends at offset {info.offset}\n")
         was_complete = info.complete
+        given = None
         if declared is not None and declared != info.length:
             info = self._declare(request, info, declared)
+            given = self._told(request, info)
         most = self._most(request, info.length)
         left = None if most is None else most - offset
         _check_size(request, left)
         if not was_complete:
             info = self._write(request, info, checksum, most)
+            given = self._told(request, info) or given
         _check_is_there(info)
         headers = [("Upload-Offset", str(info.offset)), *_expires(info)]
-        answer = Response(status=204, headers=tuple(headers))
-        if info.complete and not was_complete:
-            return self._finished(request, info, answer)
-        return answer
+        return _joined(Response(status=204, headers=tuple(headers)), given)
 
     def terminate(self, request: Request, upload_id: str) -> Response:
         info = self._info(request, upload_id, "terminate")
@@ -209,8 +209,16 @@ class Actions:
             raise Refuse(403, "not allowed\n")
 
     def _info(self, request: Request, upload_id: str, action: str) -> Any:
-        info = self.uploads.get(upload_id)
+        info = self._got(request, upload_id)
         self.authorize(request, action, info)
+        return info
+
+    def _got(self, request: Request, upload_id: str) -> Any:
+        """Look an upload up. If that made good a completion which had failed, the app is told now,
+        whoever asks: nobody will be told again. What its hook answers is for another request.
+        """
+        info = self.uploads.get(upload_id)
+        self._told(request, info)
         return info
 
     def _asked(self, request: Request, new: NewUpload) -> NewUpload:
@@ -277,16 +285,25 @@ class Actions:
             raise incoming.refusal
         return info
 
-    def _finished(self, request: Request, info: Any, answer: Response) -> Response:
-        """Tell the app that an object is there; its answer, if it has one, gets our headers."""
+    def _told(self, request: Request, info: Any) -> Response | None:
+        """Tell the app of an object that is there with this very request; give its answer."""
+        if not info.just_completed:
+            return None
         self.counters.add("uploads_finished")
         if self.hooks.on_finish is None or info.partial:
-            return answer
-        given = self.hooks.on_finish(request, info)
-        if given is None:
-            return answer
-        mine = [(n, v) for n, v in answer.headers if n.lower() != "content-length"]
-        return replace(given).plus(mine)
+            return None
+        return self.hooks.on_finish(request, info)
+
+    def _with_news(self, request: Request, info: Any, answer: Response) -> Response:
+        return _joined(answer, self._told(request, info))
+
+
+def _joined(answer: Response, given: Response | None) -> Response:
+    """Give the hook's answer with our headers, or ours if it has none."""
+    if given is None:
+        return answer
+    mine = [(n, v) for n, v in answer.headers if n.lower() != "content-length"]
+    return given.plus(mine)
 
 
 def _check_size(request: Request, left: int | None, offset: int = 0) -> None:

@@ -44,3 +44,15 @@ def test_serve_wants_a_protocol(cli: Cli) -> None:
     assert result.code == 2
     assert "--tus" in result.stderr
     assert cli("serve", "s3://bucket", "--tus", "--base-path", "files").code == 2
+
+
+def test_serve_says_at_once_what_cannot_work(cli: Cli) -> None:
+    for arguments, said in (
+        (("s3://nowhere", "--tus", "--port", "0"), "NoSuchBucket"),
+        (("s3://bucket", "--tus", "--port", "0", "--part-size", "1KiB"), "min_part_size"),
+        (("s3://bucket", "--tus", "--host", "203.0.113.7"), "cannot listen on 203.0.113.7:1080"),
+    ):
+        result = cli("serve", *arguments)
+        assert result.code not in (0, None), arguments
+        assert said in result.stderr, result.stderr
+        assert "Traceback" not in result.stderr

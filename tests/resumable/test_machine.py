@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace, dataclass
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -59,8 +59,13 @@ class Uploads(RuleBasedStateMachine):
     open = Bundle("open")
     done = Bundle("done")
 
-    @initialize(equal=st.booleans(), workers=st.sampled_from([1, 3]), spools=st.booleans())
-    def begin(self, equal: bool, workers: int, spools: bool) -> None:
+    @initialize(
+        equal=st.booleans(),
+        workers=st.sampled_from([1, 3]),
+        spools=st.booleans(),
+        checksum=st.sampled_from(["auto", "crc32"]),
+    )
+    def begin(self, equal: bool, workers: int, spools: bool, checksum: str) -> None:
         self.held = ExitStack()
         self.bench = self.held.enter_context(bench())
         import tempfile
@@ -71,6 +76,8 @@ class Uploads(RuleBasedStateMachine):
             "workers": workers,
             "temporary_directory": folder,
         }
+        driver = self.bench.service.driver
+        driver.ex_options = replace(driver.ex_options, checksum=checksum)
         self.store = self.bench.store(**self.options)
 
     def teardown(self) -> None:

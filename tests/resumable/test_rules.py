@@ -19,7 +19,11 @@ from libcloud_s3mpu.resumable import (
     OffsetMismatchError,
     UploadNotFoundError,
 )
-from libcloud_s3mpu.protocol.errors import S3MultipartError, InvalidRequestError
+from libcloud_s3mpu.protocol.errors import (
+    S3MultipartError,
+    AccessDeniedError,
+    InvalidRequestError,
+)
 from libcloud_s3mpu.resumable.sizes import Sizes
 from libcloud_s3mpu.resumable.headers import MARK, disposition, object_headers
 
@@ -136,6 +140,19 @@ def test_3_a_tail_that_somebody_removed_is_not_made_up() -> None:
             store.write(upload.id, 11, body[11:])
         assert caught.value.offset == store.get(upload.id).offset == 8
         assert found.body(store.write(upload.id, 8, body[8:])) == body
+
+
+def test_3_a_tail_that_may_not_be_read_for_a_while_is_not_given_up() -> None:
+    body = data(30)
+    with bench() as found:
+        store = found.store()
+        upload = store.create(length=30)
+        store.write(upload.id, 0, body[:11])
+        found.fake.script("GetObject", faults.error("AccessDenied"), key=tails(found)[0])
+        with pytest.raises(AccessDeniedError):
+            store.write(upload.id, 11, body[11:])
+        assert store.get(upload.id).offset == 11
+        assert found.body(store.write(upload.id, 11, body[11:])) == body
 
 
 def test_3_a_tail_that_somebody_replaced_is_not_believed() -> None:

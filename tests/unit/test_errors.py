@@ -163,6 +163,9 @@ def test_each_class_says_whether_it_may_be_tried_again(
         (200, "InternalError", errors.TransientServiceError),
         (503, "ServiceUnavailable", errors.TransientServiceError),
         (400, "RequestTimeout", errors.TransientServiceError),
+        (501, "NotImplemented", errors.ServiceError),
+        (501, None, errors.ServiceError),
+        (200, "NotImplemented", errors.ServiceError),
         (502, None, errors.TransientServiceError),
         (504, None, errors.TransientServiceError),
         (599, None, errors.TransientServiceError),
@@ -178,6 +181,12 @@ def test_an_answer_means_the_class_of_its_code_or_else_of_its_status(
     status: int, code: str | None, cls: type
 ) -> None:
     assert errors.error_class(http_status=status, s3_code=code) is cls
+
+
+def test_what_is_not_implemented_is_not_asked_for_again() -> None:
+    for code in ("NotImplemented", None):
+        cls = errors.error_class(http_status=501, s3_code=code)
+        assert not cls.retryable and not cls.throttled
 
 
 @pytest.mark.parametrize("table", [errors.CODE_TABLE, errors.STATUS_TABLE])

@@ -351,6 +351,45 @@ class TestHooks:
         assert answer["Tus-Resumable"] == "1.0.0"
         assert b'"key"' in answer.body
 
+    @pytest.mark.parametrize("way", ["HEAD", "PATCH", "GET", "DELETE", "refused"])
+    def test_on_finish_is_told_of_a_completion_made_good_later(
+        self, open_tus: Any, way: str
+    ) -> None:
+        seen: list[str] = []
+        refused: set[str] = set()
+        hooks = Hooks(
+            authorize=lambda request, action, info: action not in refused,
+            on_finish=lambda request, info: seen.append(info.key),
+        )
+        tus, other = open_tus(hooks=hooks), open_tus(hooks=hooks)
+        url = tus.create(len(DATA))
+        tus.made.fake.script("CompleteMultipartUpload", faults.error("AccessDenied"))
+        assert tus.patch(url, 0, DATA).status == 500
+        assert seen == []
+        if way == "refused":  # Whoever asks, and whether they may: nobody is told again.
+            refused.add("status")
+            assert other.head(url).status == 403
+        elif way == "PATCH":
+            assert other.patch(url, len(DATA)).status == 204
+        else:
+            assert other.send(way, url).status in (200, 204)
+        assert len(seen) == 1
+        refused.clear()
+        assert tus.head(url).status in ((200,) if way != "DELETE" else (404, 410))
+        assert len(seen) == 1
+        finished = [t.handler.metrics().get("uploads_finished", 0) for t in (tus, other)]
+        assert finished == [0, 1]
+
+    def test_on_finish_of_many_at_once_is_called_once(self, open_tus: Any) -> None:
+        seen: list[str] = []
+        tus = open_tus(hooks=Hooks(on_finish=lambda request, info: seen.append(info.key)))
+        url = tus.create(len(DATA))
+        tus.made.fake.script("CompleteMultipartUpload", faults.error("AccessDenied"))
+        assert tus.patch(url, 0, DATA).status == 500
+        with ThreadPoolExecutor(6) as pool:
+            assert {a.status for a in pool.map(tus.head, [url] * 12)} <= {200, 423}
+        assert len(seen) == 1
+
     def test_on_terminate_refuses(self, open_tus: Any) -> None:
         def on_terminate(request: Any, info: Any) -> None:
             raise Refuse(403, "kept")
