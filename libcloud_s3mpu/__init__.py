@@ -33,7 +33,9 @@ from .services import (
 from .delegated import Delegation, delegated
 from .providers import PROVIDERS, S3_MULTIPART, register, unregister
 from .compatible import S3CompatibleMultipartDriver
+from .extensions import InitiatedUpload
 from .direct_client import DirectUploadClient
+from .direct_uploads import SavedDirectUploads
 from .protocol.retry import NO_RETRIES, RetryPolicy
 from .transfer.chain import botocore_credentials
 from .protocol.direct import PartsMismatchError, DirectUploadExpiredError
@@ -130,6 +132,7 @@ __all__ = [
     "OutscaleMultipartDriver",
     "OvhMultipartDriver",
     "S3CompatibleMultipartDriver",
+    "SavedDirectUploads",
     "ScalewayMultipartDriver",
     "SeaweedFSMultipartDriver",
     "SwiftMultipartDriver",
@@ -141,6 +144,7 @@ __all__ = [
     "ContainerMissingError",
     "CopyUnsupportedError",
     "ExpiredCredentialsError",
+    "InitiatedUpload",
     "InvalidRequestError",
     "Limits",
     "MalformedAnswerError",

@@ -8,7 +8,7 @@ driver. Whole uploads are the driver's own methods.
 from __future__ import annotations
 
 from typing import Any
-from dataclasses import replace
+from dataclasses import replace, dataclass
 from collections.abc import Iterator
 
 from libcloud.storage.base import Container
@@ -16,15 +16,78 @@ from libcloud.storage.drivers.s3 import S3MultipartUpload
 
 from .protocol import wire
 from .transfer import single
-from .arguments import naming, place_of
+from .arguments import naming, place_of, target_of
+from .protocol.retry import RetryPolicy
+from .transfer.begin import begin_upload
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.options import UploadOptions
-from .protocol.session import UploadedPart
-from .transfer.cleanup import abort_upload
+from .protocol.session import UploadedPart, UploadSession
+from .transfer.cleanup import abort_upload, note_cleanup_error
+from .transfer.outcome import Teller
 from .protocol.endpoint import check_bucket
 from .protocol.integrity import BodyCheck, body_check
 from .transfer.transport import Transport
+
+#: Parts that others send carry no checksum that could be declared.
+NO_CHECK = BodyCheck(algorithm=None, is_signed=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitiatedUpload:
+    """An upload that the service has begun.
+
+    :param orphan_suspects: ids of uploads that a lost answer may have left, or another writer's.
+    """
+
+    upload_id: str
+    orphan_suspects: tuple[str, ...] = ()
+
+
+def initiated(driver: Any, target: wire.Target) -> InitiatedUpload:
+    """Initiate an upload by the rules of the driver's own (:mod:`.transfer.begin`).
+
+    What a lost answer may have left is looked for: what is proved to be ours is aborted, the rest
+    is named (in the log, to ``on_event``, in what this gives). Interrupted once the service has
+    begun it, the upload is aborted: nobody would learn of it.
+    """
+    options, sender = driver.ex_options, driver._transport
+    session = UploadSession(container=target.bucket, object_name=target.key)
+    try:
+        with naming(driver):
+            suspects = begin_upload(
+                session=session,
+                sender=sender,
+                target=target,
+                check=NO_CHECK,
+                options=options,
+                on_begun=lambda: None,
+                tell=Teller(session, options.on_event).tell,
+            )
+    except BaseException as error:
+        _free(sender, target, session, options.retry, error)
+        raise
+    assert session.upload_id is not None
+    return InitiatedUpload(upload_id=session.upload_id, orphan_suspects=suspects)
+
+
+def _free(
+    sender: Transport,
+    target: wire.Target,
+    session: UploadSession,
+    policy: RetryPolicy,
+    error: BaseException,
+) -> None:
+    """Abort what was begun in vain; a failure to do so is noted on the error."""
+    upload_id = session.upload_id
+    if upload_id is None:
+        return
+    try:
+        abort_upload(
+            sender=sender, target=target, upload_id=upload_id, policy=policy, verifies=False
+        )
+    except Exception as second:
+        note_cleanup_error(error, second, f"upload {upload_id} may still be there")
 
 
 class UploadExtensions:
@@ -34,6 +97,33 @@ class UploadExtensions:
     ex_limits: Limits
     ex_options: UploadOptions
     _transport: Transport
+
+    def ex_initiate_upload(
+        self,
+        container: Container,
+        object_name: str,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        ex_storage_class: str | None = None,
+    ) -> InitiatedUpload:
+        """
+        Initiate an upload whose parts others send: a browser, another process.
+
+        :param extra: content type, metadata and ACL of the object, as an upload takes them.
+        :type extra: ``dict``
+
+        :rtype: :class:`InitiatedUpload`
+        """
+        target = target_of(
+            self,
+            container,
+            object_name,
+            extra=extra,
+            headers=headers,
+            storage_class=ex_storage_class,
+            options=self.ex_options,
+        )
+        return initiated(self, target)
 
     def ex_list_parts(
         self, container: Container, object_name: str, upload_id: str
