@@ -29,6 +29,8 @@ with warnings.catch_warnings():
     pytest.importorskip("invenio_files_rest", reason="the extra invenio is not installed")
     from flask import Flask
     from invenio_db import InvenioDB, db
+    from sqlalchemy import event
+    from invenio_i18n import InvenioI18N
     from invenio_files_rest import InvenioFilesREST
     from invenio_files_rest.tasks import remove_file_data
     from invenio_files_rest.views import blueprint as files_rest
@@ -74,6 +76,7 @@ def app(s3: Service) -> Iterator[Any]:
     app.config.update(
         SQLALCHEMY_DATABASE_URI="sqlite://",
         SECRET_KEY="of the tests",
+        DB_VERSIONING=False,
         TESTING=True,
         FILES_REST_STORAGE_FACTORY="libcloud_s3mpu.contrib.invenio.storage_factory",
         FILES_REST_MULTIPART_CHUNKSIZE_MIN=5,
@@ -83,10 +86,14 @@ def app(s3: Service) -> Iterator[Any]:
         S3MPU_DRIVER=s3.driver,
     )
     InvenioDB(app, entry_point_group=None)
+    InvenioI18N(app)
     InvenioFilesREST(app)
     app.register_blueprint(invenio.create_blueprint())
     app.register_blueprint(files_rest)
     with app.app_context():
+        # Python's sqlite3 begins no transaction before a savepoint, and so could not roll back.
+        event.listen(db.engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        event.listen(db.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         db.create_all()
         db.session.add(Location(name="s3", uri="s3://bucket", default=True))
         db.session.commit()
@@ -475,7 +482,7 @@ def test_a_client_uploads_by_the_blueprint(s3: Service, app: Any, repository: Re
     assert done["checksum"].startswith("multipart:") and s3.stored(s3.keys[0]) == DATA
     assert repository.requests == 2
     answer = app.test_client().get(done["location"])
-    status, headers, body = fetch(answer.headers["Location"])
+    _, headers, body = fetch(answer.headers["Location"])
     assert body == DATA and headers["Content-Type"].startswith("text/plain")
 
 

@@ -20,7 +20,7 @@ from libcloud.storage.base import Container
 from .files import ObjectFile, place_of_uri
 from .config import missing, driver_of, url_seconds, upload_seconds
 from .multipart import MultipartUpload
-from ...protocol.errors import S3MultipartError
+from ...protocol.errors import S3MultipartError, InvalidRequestError
 
 try:
     from flask import request, redirect, current_app
@@ -38,9 +38,11 @@ def _said(what: str) -> Iterator[None]:
     """Let failures of the service come out as Invenio's, which its views know to answer."""
     try:
         yield
+    except InvalidRequestError:
+        raise  # It says what the caller did wrong, and nothing of it was done.
     except (S3MultipartError, FileNotFoundError) as error:
         text = error.value if isinstance(error, S3MultipartError) else str(error)
-        raise StorageError(errors=[error], description=f"{what}: {text}") from error
+        raise StorageError(description=f"{what}: {text}") from error
 
 
 class S3FileStorage(FileStorage):  # type: ignore[misc]

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from .config import missing
 from ...protocol.direct import DirectUploadExpiredError
 from ...protocol.errors import S3MultipartError, UploadMissingError, InvalidRequestError
+from ...web.direct_files import as_segment
 
 try:
     from flask import Blueprint, abort, jsonify, request, url_for, current_app
@@ -62,7 +63,7 @@ def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-file
             direct = made.direct
             assert direct is not None
             try:
-                values = {"bucket_id": bucket_id, "key": key, "upload_id": direct.upload_id or PUT}
+                values = {"bucket_id": bucket_id, "key": key, "upload_id": _segment(direct)}
                 made.complete_url = url_for(f"{name}.complete", **values)
                 made.abort_url = url_for(f"{name}.give_up", **values)
                 answer = {**made.session, "uploadId": values["upload_id"]}
@@ -163,9 +164,14 @@ def _under_way(bucket_id: Any, key: str, upload_id: str) -> tuple[Any, Any]:
     bucket = _bucket(bucket_id)
     for version in ObjectVersion.get_versions(bucket, key):
         direct = pending_upload(version)
-        if direct is not None and (direct.upload_id or PUT) == upload_id:
+        if direct is not None and _segment(direct) == upload_id:
             return version, direct
     _refuse(404, "No such upload is under way.")
+
+
+def _segment(direct: Any) -> str:
+    """Give what stands for an upload in paths."""
+    return as_segment(direct.upload_id) if direct.upload_id is not None else PUT
 
 
 def _json() -> dict[str, Any]:
