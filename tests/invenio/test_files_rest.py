@@ -27,24 +27,19 @@ from libcloud_s3mpu.protocol.direct import DirectPlan, PartsMismatchError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     pytest.importorskip("invenio_files_rest", reason="the extra invenio is not installed")
-    from flask import Flask
-    from invenio_db import InvenioDB, db
-    from sqlalchemy import event
-    from invenio_i18n import InvenioI18N
-    from invenio_files_rest import InvenioFilesREST
+    from invenio_db import db
     from invenio_files_rest.tasks import remove_file_data
-    from invenio_files_rest.views import blueprint as files_rest
     from invenio_files_rest.errors import StorageError, FileSizeError, UnexpectedFileSizeError
     from invenio_files_rest.models import (
         Part,
         Bucket,
-        Location,
         FileInstance,
         ObjectVersion,
         MultipartObject,
         ObjectVersionTag,
     )
 
+    from tests.invenio import apps
     from libcloud_s3mpu.contrib import invenio
     from libcloud_s3mpu.contrib.invenio import uploads
     from libcloud_s3mpu.contrib.invenio.tasks import cleanup_expired_multipart_uploads
@@ -52,16 +47,6 @@ with warnings.catch_warnings():
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(60)]
 DATA = whole(8) + b"xyz"
-
-
-class Allowed:
-    """Says yes, or no."""
-
-    def __init__(self, is_allowed: bool) -> None:
-        self.is_allowed = is_allowed
-
-    def can(self) -> bool:
-        return self.is_allowed
 
 
 @pytest.fixture
@@ -72,33 +57,9 @@ def s3() -> Iterator[Service]:
 
 @pytest.fixture
 def app(s3: Service) -> Iterator[Any]:
-    app = Flask("repository")
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI="sqlite://",
-        SECRET_KEY="of the tests",
-        DB_VERSIONING=False,
-        TESTING=True,
-        FILES_REST_STORAGE_FACTORY="libcloud_s3mpu.contrib.invenio.storage_factory",
-        FILES_REST_MULTIPART_CHUNKSIZE_MIN=5,
-        FILES_REST_MULTIPART_CHUNKSIZE_MAX=50,
-        FILES_REST_PERMISSION_FACTORY=lambda *args: Allowed(app.config["MAY"]),
-        MAY=True,
-        S3MPU_DRIVER=s3.driver,
-    )
-    InvenioDB(app, entry_point_group=None)
-    InvenioI18N(app)
-    InvenioFilesREST(app)
-    app.register_blueprint(invenio.create_blueprint())
-    app.register_blueprint(files_rest)
-    with app.app_context():
-        # Python's sqlite3 begins no transaction before a savepoint, and so could not roll back.
-        event.listen(db.engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
-        event.listen(db.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-        db.create_all()
-        db.session.add(Location(name="s3", uri="s3://bucket", default=True))
-        db.session.commit()
-        yield app
-        db.session.remove()
+    with apps.repository(S3MPU_DRIVER=s3.driver) as made:
+        made.register_blueprint(invenio.create_blueprint())
+        yield made
 
 
 @pytest.fixture
