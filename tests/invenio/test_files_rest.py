@@ -447,6 +447,25 @@ def test_a_client_uploads_by_the_blueprint(s3: Service, app: Any, repository: Re
     assert body == DATA and headers["Content-Type"].startswith("text/plain")
 
 
+def test_an_answer_to_complete_that_was_lost_is_given_again(
+    s3: Service, repository: Repository
+) -> None:
+    sent: list[Any] = []
+    complete = repository.complete
+
+    def twice(parts: Any) -> Any:
+        sent.append(complete(parts))
+        return complete(parts)
+
+    repository.complete = twice  # type: ignore[method-assign]
+    with DirectUploadClient(retry=AT_ONCE) as client:
+        assert client.upload(io.BytesIO(DATA), repository.ticket, repository) == sent[0]
+    answer = repository.http.post(
+        repository.session["complete_url"], json={"parts": [{"PartNumber": 1, "ETag": "other"}]}
+    )
+    assert answer.status_code == 404
+
+
 def test_parts_are_listed_and_signed_again(s3: Service, repository: Repository) -> None:
     urls = repository.part_urls([2, 3])
     assert sorted(urls) == ["2", "3"] and repository.list_parts() == []

@@ -19,10 +19,12 @@ from typing import Any, NoReturn
 from contextlib import contextmanager
 from collections.abc import Iterator
 
+from .files import COMPOSITE
 from .config import missing
-from ...protocol.direct import DirectUploadExpiredError
+from ...protocol.direct import DirectUploadExpiredError, part_of
 from ...protocol.errors import S3MultipartError, UploadMissingError, InvalidRequestError
 from ...web.direct_files import as_segment
+from ...protocol.checksums import composite_etag
 
 try:
     from flask import Blueprint, abort, jsonify, request, url_for, current_app
@@ -92,14 +94,18 @@ def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-file
         )
 
     def complete(bucket_id: Any, key: str, upload_id: str) -> Any:
-        version, _ = _under_way(bucket_id, key, upload_id)
+        bucket = _bucket(bucket_id)
         given = _json().get("parts")
         if not isinstance(given, list):
             _refuse(400, "parts must be a list.")
         with _answered():
-            complete_upload(version, given)
-            db.session.commit()
-        file_uploaded.send(current_app._get_current_object(), obj=version)
+            version = _completed_before(bucket, key, given)
+        if version is None:
+            version, _ = _under_way(bucket_id, key, upload_id)
+            with _answered():
+                complete_upload(version, given)
+                db.session.commit()
+            file_uploaded.send(current_app._get_current_object(), obj=version)
         where = url_for("invenio_files_rest.object_api", bucket_id=bucket_id, key=key)
         return jsonify({"location": where, "checksum": version.file.checksum})
 
@@ -167,6 +173,23 @@ def _under_way(bucket_id: Any, key: str, upload_id: str) -> tuple[Any, Any]:
         if direct is not None and _segment(direct) == upload_id:
             return version, direct
     _refuse(404, "No such upload is under way.")
+
+
+def _completed_before(bucket: Any, key: str, given: list[Any]) -> Any:
+    """Give the version that just these parts became: the first answer may have been lost.
+
+    :raises InvalidRequestError: if they are no parts.
+    """
+    named = dict(map(part_of, given))
+    etag = composite_etag(named[number] for number in sorted(named)) if named else None
+    if etag is None:
+        return None
+    for version in ObjectVersion.get_versions(bucket, key):
+        checksum = str(version.file.checksum or "") if version.file is not None else ""
+        is_whole = checksum.startswith(f"{COMPOSITE}:{etag}-")
+        if is_whole or (len(named) == 1 and checksum == f"md5:{named.get(1)}"):
+            return version
+    return None
 
 
 def _segment(direct: Any) -> str:
