@@ -148,14 +148,20 @@ class ObjectFile:
                 digest.update(chunk)
                 held.write(chunk)
             judge(done, True)
+            is_conditional = "if-match" in self.driver.ex_limits.conditions
             for attempt in range(1, UPDATES + 1):
                 held.seek(0)
                 try:
-                    self._rewrite(held, seek, done)
+                    self._rewrite(held, seek, done, is_conditional=is_conditional)
                     break
                 except PreconditionFailedError:
                     if attempt == UPDATES:
                         raise
+                except S3MultipartError as error:
+                    # Swift 2.38 (seen 2026-11): "Conditional uploads are not supported."
+                    if not is_conditional or error.s3_code != "NotImplemented":
+                        raise
+                    is_conditional = False
         return done, f"md5:{digest.hexdigest()}"
 
     def checksum(self, recorded: str | None = None, *, progress: Progress | None = None) -> str:
@@ -229,7 +235,7 @@ class ObjectFile:
             ex_options=chosen,
         )
 
-    def _rewrite(self, held: Any, seek: int, size: int) -> None:
+    def _rewrite(self, held: Any, seek: int, size: int, *, is_conditional: bool) -> None:
         before = self.object
         end = seek + size
 
@@ -243,11 +249,10 @@ class ObjectFile:
             if end < before.size:
                 yield from self._range(before, end, before.size)
 
-        knows = "if-match" in self.driver.ex_limits.conditions
         self._upload(
             chunks(),
             size_hint_bytes=max(end, before.size),
-            if_match=before.hash if knows else None,
+            if_match=before.hash if is_conditional else None,
         )
 
     def _range(self, before: Object, start: int, end: int) -> Iterator[bytes]:

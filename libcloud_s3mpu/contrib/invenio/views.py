@@ -43,13 +43,13 @@ except ImportError as error:
 PUT = "put"
 
 
-def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-files") -> Any:
-    """Give the blueprint, to be registered with the app that has Invenio's REST API."""
-    blueprint = Blueprint(name, __name__, url_prefix=url_prefix)
-    place = "/<uuid:bucket_id>/<path:key>"
-    upload = f"{place}/<upload_id>"
+class _Views:
+    """The views of one blueprint."""
 
-    def begin(bucket_id: Any, key: str) -> Any:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def begin(self, bucket_id: Any, key: str) -> Any:
         if request.args.get("multipart", "").lower() != "true":
             _refuse(400, "This takes uploads with multipart=True only.")
         bucket = _bucket(bucket_id)
@@ -66,8 +66,8 @@ def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-file
             assert direct is not None
             try:
                 values = {"bucket_id": bucket_id, "key": key, "upload_id": _segment(direct)}
-                made.complete_url = url_for(f"{name}.complete", **values)
-                made.abort_url = url_for(f"{name}.give_up", **values)
+                made.complete_url = url_for(f"{self.name}.complete", **values)
+                made.abort_url = url_for(f"{self.name}.give_up", **values)
                 answer = {**made.session, "uploadId": values["upload_id"]}
                 db.session.commit()
             except BaseException:
@@ -75,7 +75,7 @@ def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-file
                 raise
         return jsonify(answer), 201
 
-    def presigned(bucket_id: Any, key: str, upload_id: str, numbers: str) -> Any:
+    def presigned(self, bucket_id: Any, key: str, upload_id: str, numbers: str) -> Any:
         _, direct = _under_way(bucket_id, key, upload_id)
         try:
             wanted = [int(number) for number in numbers.split(",")]
@@ -85,7 +85,7 @@ def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-file
             urls = direct.part_urls(wanted)
         return jsonify({"presignedUrls": {str(number): url for number, url in urls.items()}})
 
-    def parts(bucket_id: Any, key: str, upload_id: str) -> Any:
+    def parts(self, bucket_id: Any, key: str, upload_id: str) -> Any:
         _, direct = _under_way(bucket_id, key, upload_id)
         with _answered():
             listed = direct.list_parts()
@@ -93,7 +93,7 @@ def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-file
             [{"PartNumber": p.part_number, "ETag": f'"{p.etag}"', "Size": p.size} for p in listed]
         )
 
-    def complete(bucket_id: Any, key: str, upload_id: str) -> Any:
+    def complete(self, bucket_id: Any, key: str, upload_id: str) -> Any:
         bucket = _bucket(bucket_id)
         given = _json().get("parts")
         if not isinstance(given, list):
@@ -109,7 +109,7 @@ def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-file
         where = url_for("invenio_files_rest.object_api", bucket_id=bucket_id, key=key)
         return jsonify({"location": where, "checksum": version.file.checksum})
 
-    def give_up(bucket_id: Any, key: str, upload_id: str) -> Any:
+    def give_up(self, bucket_id: Any, key: str, upload_id: str) -> Any:
         version, _ = _under_way(bucket_id, key, upload_id)
         with _answered():
             abort_upload(version)
@@ -117,12 +117,18 @@ def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-file
         file_deleted.send(current_app._get_current_object(), obj=version)
         return jsonify({})
 
+
+def create_blueprint(name: str = "s3mpu_direct", url_prefix: str = "/direct-files") -> Any:
+    """Give the blueprint, to be registered with the app that has Invenio's REST API."""
+    blueprint, views = Blueprint(name, __name__, url_prefix=url_prefix), _Views(name)
+    place = "/<uuid:bucket_id>/<path:key>"
+    upload = f"{place}/<upload_id>"
     for rule, method, view in (
-        (place, "POST", begin),
-        (f"{upload}/<numbers>/presigned", "GET", presigned),
-        (f"{upload}/parts", "GET", parts),
-        (f"{upload}/complete", "POST", complete),
-        (f"{upload}/abort", "DELETE", give_up),
+        (place, "POST", views.begin),
+        (f"{upload}/<numbers>/presigned", "GET", views.presigned),
+        (f"{upload}/parts", "GET", views.parts),
+        (f"{upload}/complete", "POST", views.complete),
+        (f"{upload}/abort", "DELETE", views.give_up),
     ):
         blueprint.add_url_rule(rule, view_func=view, methods=[method])
     return blueprint
