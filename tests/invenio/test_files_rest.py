@@ -14,6 +14,7 @@ import warnings
 import urllib.error
 import urllib.request
 from typing import Any
+from pathlib import Path
 from datetime import datetime, timezone, timedelta
 from dataclasses import replace
 from collections.abc import Iterator
@@ -346,6 +347,13 @@ def test_the_clean_up_aborts_what_is_over_and_nothing_else(s3: Service, bucket: 
     assert set(s3.fake.uploads) == {uploads.pending_upload(alive).upload_id}
     assert ObjectVersion.get(bucket, "big").version_id == alive.version_id
     assert cleanup_expired_multipart_uploads() == []
+
+
+def test_the_task_has_the_name_that_schedules_and_the_entry_point_give() -> None:
+    name = "libcloud_s3mpu.contrib.invenio.tasks"
+    assert cleanup_expired_multipart_uploads.name == f"{name}.cleanup_expired_multipart_uploads"
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'[project.entry-points."invenio_celery.tasks"]\nlibcloud_s3mpu = "{name}"' in project
 
 
 def test_the_clean_up_keeps_what_was_completed_by_an_app_that_died(

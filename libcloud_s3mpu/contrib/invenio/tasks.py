@@ -10,7 +10,8 @@
         },
     }
 
-What it does is :func:`.uploads.cleanup_expired`.
+Invenio-Celery finds it by the package's entry point ``invenio_celery.tasks``. What it does is
+:func:`.uploads.cleanup_expired`.
 """
 
 from __future__ import annotations
