@@ -65,6 +65,7 @@ _UNWINDS = (("lines48", "appends every line to one `bytes`: 37 s of CPU for a pa
 
 _PEERS: dict[str, _Peer] = {
     "ours": _Peer("ours", "ours", packages=_LIBCLOUD),
+    "direct": _Peer("direct", "ours", packages=_LIBCLOUD),
     "ours-wheels": _Peer("ours", "ours-wheels", packages=(*_LIBCLOUD, "awscrt", "google-crc32c")),
     "libcloud": _Peer("libcloud_upstream", "libcloud", packages=_LIBCLOUD, unfit=_UNWINDS),
     "boto3": _Peer("boto3_transfer", "boto3", packages=_BOTO3),

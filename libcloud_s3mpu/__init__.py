@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from .delegated import Delegation, delegated
     from .providers import PROVIDERS
     from .compatible import S3CompatibleMultipartDriver
+    from .extensions import InitiatedUpload
     from .direct_client import DirectUploadClient
+    from .direct_uploads import SavedDirectUploads
     from .protocol.retry import NO_RETRIES, RetryPolicy
     from .transfer.chain import botocore_credentials
     from .protocol.direct import PartsMismatchError, DirectUploadExpiredError
@@ -117,7 +119,9 @@ _HOMES = {
     ".delegated": "Delegation delegated",
     ".direct": "DirectUpload",
     ".direct_client": "DirectUploadClient",
+    ".direct_uploads": "SavedDirectUploads",
     ".driver": "AmazonS3MultipartDriver",
+    ".extensions": "InitiatedUpload",
     ".handle": "SessionHandle",
     ".protocol.copying": "CopyUnsupportedError",
     ".protocol.direct": "DirectUploadExpiredError PartsMismatchError",
@@ -199,6 +203,7 @@ __all__ = [
     "GoogleStorageMultipartDriver",
     "HetznerMultipartDriver",
     "IBMCloudMultipartDriver",
+    "InitiatedUpload",
     "InvalidRequestError",
     "Limits",
     "LinodeMultipartDriver",
@@ -230,6 +235,7 @@ __all__ = [
     "S3_LIMITS",
     "S3_MULTIPART",
     "SCALEWAY_LIMITS",
+    "SavedDirectUploads",
     "ScalewayMultipartDriver",
     "SeaweedFSMultipartDriver",
     "ServiceError",

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Iterator
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP
 
+from .protocol import wire
 from .protocol import headers as header_rules
 from .protocol.errors import S3MultipartError, InvalidRequestError, ChecksumMismatchError
 from .protocol.limits import Limits
@@ -21,7 +22,6 @@ from .protocol.options import UploadOptions
 from .protocol.endpoint import aws_host, check_key, is_region, check_bucket
 
 if TYPE_CHECKING:
-    from .protocol import wire
     from .transfer.upload import UploadResult
 
 
@@ -53,8 +53,6 @@ def place_of(container: Container, object_name: str, limits: Limits) -> wire.Tar
 
     :raises InvalidRequestError: (a ValueError) if either name cannot be.
     """
-    from .protocol import wire
-
     check_bucket(container.name)
     check_key(object_name, container=container.name, max_bytes=limits.max_key_bytes)
     return wire.Target(bucket=container.name, key=object_name, headers={})
@@ -91,8 +89,6 @@ def target_of(
 
     :raises ValueError: for a storage class, key or header that cannot be.
     """
-    from .protocol import wire
-
     extra = extra or {}
     vendor = driver.http_vendor_prefix
     storage = header_rules.checked_headers(driver._to_storage_class_headers(storage_class))

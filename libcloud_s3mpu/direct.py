@@ -32,24 +32,27 @@ from .protocol.session import State, UploadedPart, UploadSession
 from .transfer.attempt import retried
 from .transfer.cleanup import abort_upload
 from .transfer.complete import complete_upload
-from .protocol.integrity import BodyCheck, unchecked
+from .protocol.integrity import unchecked
 from .protocol.presigning import Presigner, signed_headers
 
 #: Parts that one answer to ListParts names, at most (as S3 has it).
 PAGE = 1000
-#: Parts that others send carry no checksum that we could declare.
-NO_CHECK = BodyCheck(algorithm=None, is_signed=False)
 
 
 class DirectUpload:
     """The server's half of one direct upload; any thread, and with :attr:`saved` any process.
 
     :ivar plan: what was declared (:class:`~libcloud_s3mpu.protocol.direct.DirectPlan`).
+    :ivar orphan_suspects: ids of uploads that a lost answer may have left when this one was begun,
+        or that are another writer's: they are named, not touched.
     """
 
-    def __init__(self, driver: Any, plan: DirectPlan) -> None:
+    def __init__(
+        self, driver: Any, plan: DirectPlan, *, orphan_suspects: tuple[str, ...] = ()
+    ) -> None:
         self._driver = driver
         self.plan = plan
+        self.orphan_suspects = orphan_suspects
 
     def __repr__(self) -> str:
         plan = self.plan

@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Callable
 
 from .protocol import wire
-from .direct_ticket import Urls, Ticket, UrlServer, DirectServer, listed_part
+from .direct_ticket import Urls, Ticket, UrlServer, DirectServer, check_of, listed_part
 from .transfer.pace import Pace, Patience
 from .transfer.urls import UrlSender
 from .protocol.retry import RetryBudget, RetryPolicy
@@ -40,7 +40,7 @@ from .transfer.cleanup import drain, close_source, note_cleanup_error
 from .protocol.messages import S3Request
 from .protocol.partsize import PartSchedule
 from .protocol.checksums import is_md5, digest_of
-from .protocol.integrity import BodyCheck, BodyDigests
+from .protocol.integrity import BodyDigests
 
 #: How often one part's URL is replaced before a refusal is believed.
 RENEWALS = 3
@@ -53,8 +53,9 @@ class DirectUploadClient:
 
     :param concurrency: most parts in flight; as the network asks for, 20 at most, if None.
     :param memory_budget_bytes: bound on the parts held in memory; files are not held at all.
-    :param checksum: ``"md5"`` has the service verify each part (``Content-MD5``), at 1.4 CPU s for
-        each GiB; None relies on TLS.
+    :param checksum: ``"md5"`` has the service verify each part (``Content-MD5``, the one check
+        that a URL allows without having signed it); ``"auto"`` does so on plain http and relies on
+        TLS on https; None never does.
     :param on_progress: called with (bytes on the service, bytes in all) after each part, in the
         thread of :meth:`upload`; what it raises ends the upload.
     :param on_failure: ``"keep"`` leaves the parts for another :meth:`upload`, ``"abort"`` has the
@@ -67,15 +68,15 @@ class DirectUploadClient:
         *,
         concurrency: int | None = None,
         memory_budget_bytes: int = DEFAULT_MEMORY_BUDGET,
-        checksum: str | None = None,
+        checksum: str | None = "auto",
         retry: RetryPolicy | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         on_failure: str = "keep",
         timeout_seconds: float = 60.0,
         ca_cert: str | None = None,
     ) -> None:
-        if checksum not in (None, "md5"):
-            raise InvalidRequestError(f'checksum must be None or "md5", not {checksum!r}')
+        if checksum not in (None, "auto", "md5"):
+            raise InvalidRequestError(f'checksum must be "auto", "md5" or None, not {checksum!r}')
         self.options = UploadOptions(
             concurrency=concurrency,
             memory_budget_bytes=memory_budget_bytes,
@@ -163,7 +164,6 @@ class _Run:
         self._ticket = ticket
         self._server = server
         self._urls = Urls(ticket, server)
-        self._check = BodyCheck(algorithm=client.options.checksum, is_signed=False)
         self._ceiling = client.options.concurrency or DEFAULT_MAX_CONCURRENCY
         self._patience = Patience()
         self._budget = RetryBudget(SHARED_RETRIES)
@@ -313,7 +313,7 @@ class _Run:
             sender=self._sender,
             make_request=make_request,
             body=body,
-            check=self._check,
+            check=check_of(self._options.checksum, url),
             policy=self._options.retry,
             cost=cost,
             stop=self._window,

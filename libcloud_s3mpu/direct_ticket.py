@@ -149,6 +149,17 @@ def listed_part(item: Any) -> UploadedPart:
     return UploadedPart(part_number=number, size=size, etag=etag)
 
 
+def check_of(checksum: str | None, url: str) -> BodyCheck:
+    """Give the check of a part that goes to this URL.
+
+    Only ``Content-MD5`` can be had: any ``x-amz-*`` header must have been signed ("Authenticating
+    Requests: Using Query Parameters", S3 API reference, read 2026-11).
+    """
+    if checksum == "auto":
+        checksum = "md5" if url.startswith("http:") else None
+    return BodyCheck(algorithm=checksum, is_signed=False)
+
+
 class Urls:
     """The URLs of one upload: given, asked for in batches, and replaced when one was refused."""
 

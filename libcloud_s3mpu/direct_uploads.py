@@ -9,26 +9,66 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
-from functools import partial
 from collections.abc import Iterable
 
 from libcloud.storage.base import Container
 
 from .presign import EXPIRES_SECONDS
-from .arguments import naming, place_of, target_of
+from .sessions import endpoint_of
+from .arguments import place_of, target_of
+from .extensions import initiated
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.options import UploadOptions
+from .protocol.session import UploadSession, SessionFormatError
 from .transfer.transport import Transport
 
 if TYPE_CHECKING:
     from .direct import DirectUpload
-    from .protocol import wire
     from .protocol.direct import DirectPlan
-    from .protocol.messages import S3Response
+    from .transfer.journal import Owned
 
+#: How a saved form is named that says nothing: which uploads it owns is not known.
+_UNREADABLE = "a saved direct upload"
 #: A day: how long a client may take, with all its pauses (oarepo's figure).
 UPLOAD_SECONDS = 86_400
+
+
+class SavedDirectUploads:
+    """An app's saved direct uploads, as :meth:`ex_cleanup_multipart_uploads` asks a journal.
+
+    A client may pause for as long as its upload lives, and a clean-up sees only an old upload
+    without new parts. Given as its ``journal``, this keeps it from those whose time is not over.
+
+    :param saved: each :attr:`DirectUpload.saved` that the app keeps.
+    """
+
+    def __init__(self, saved: Iterable[str | bytes | DirectPlan]) -> None:
+        self._saved = list(saved)
+
+    def list(self) -> Iterable[DirectPlan]:
+        """Give the plans that can be read and whose time is not over."""
+        plans = [plan for plan in map(_plan_of, self._saved) if plan is not None]
+        return [plan for plan in plans if plan.upload_id and time.time() < plan.expires_epoch]
+
+    def owned(self) -> Owned:
+        """Give the ids that are not to be touched; one form that cannot be read owns them all."""
+        from .transfer.journal import Owned
+
+        unreadable = sum(_plan_of(each) is None for each in self._saved)
+        return Owned(
+            upload_ids=frozenset(plan.upload_id or "" for plan in self.list()),
+            unreadable=(_UNREADABLE,) * unreadable,
+        )
+
+
+def _plan_of(saved: str | bytes | DirectPlan) -> DirectPlan | None:
+    from .protocol.direct import DirectPlan
+
+    try:
+        return saved if isinstance(saved, DirectPlan) else DirectPlan.from_json(saved)
+    except SessionFormatError:
+        return None
 
 
 class DirectUploadExtensions:
@@ -77,7 +117,6 @@ class DirectUploadExtensions:
         :rtype: :class:`DirectUpload`
         """
         from .direct import DirectUpload
-        from .sessions import endpoint_of
         from .protocol.direct import DirectPlan, planned_part_size, check_direct_headers
         from .protocol.presigning import check_expires
 
@@ -101,14 +140,11 @@ class DirectUploadExtensions:
             part_size_bytes=part_size_bytes,
             threshold_bytes=threshold_bytes,
         )
-        upload_id = None
-        if part_size is not None:
-            with naming(self):
-                upload_id = self._ex_initiate(target)
+        begun = initiated(self, target) if part_size is not None else None
         plan = DirectPlan(
             container=target.bucket,
             object_name=target.key,
-            upload_id=upload_id,
+            upload_id=begun.upload_id if begun else None,
             size_bytes=size_bytes,
             part_size_bytes=part_size if part_size is not None else size_bytes,
             endpoint=endpoint_of(self.connection.endpoint),
@@ -116,7 +152,7 @@ class DirectUploadExtensions:
             expires_epoch=time.time() + upload_expires_seconds,
             headers=dict(target.headers),
         )
-        return DirectUpload(self, plan)
+        return DirectUpload(self, plan, orphan_suspects=begun.orphan_suspects if begun else ())
 
     def ex_get_direct_upload(
         self,
@@ -138,9 +174,7 @@ class DirectUploadExtensions:
         :rtype: :class:`DirectUpload`
         """
         from .direct import DirectUpload
-        from .sessions import endpoint_of
         from .protocol.direct import DirectPlan
-        from .protocol.session import UploadSession
 
         plan = saved if isinstance(saved, DirectPlan) else DirectPlan.from_json(saved)
         wanted = UploadSession(
@@ -187,34 +221,6 @@ class DirectUploadExtensions:
         if failures:
             raise failures[0]
         return over
-
-    # -- private ---------------------------------------------------------------------------------
-
-    def _ex_initiate(self, target: wire.Target) -> str:
-        """Begin a multipart upload; one that nobody would learn of is aborted."""
-        from .direct import NO_CHECK
-        from .protocol import wire
-        from .transfer.attempt import retried, call_settled
-        from .transfer.cleanup import abort_upload
-
-        request = wire.initiate_request(target, NO_CHECK)
-        sender, policy = self._transport, self.ex_options.retry
-        found: list[str] = []
-
-        def begun(response: S3Response) -> None:
-            found.append(wire.initiate_result(request, response))
-
-        def once(_: int) -> str:
-            begun(call_settled(sender, request, begun))
-            return found[-1]
-
-        try:
-            return retried(once, policy=policy, sender=sender)
-        except BaseException:
-            abort = partial(abort_upload, sender=sender, target=target, policy=policy)
-            for upload_id in found:
-                abort(upload_id=upload_id, verifies=False)
-            raise
 
 
 def _check_segments(object_name: str) -> None:

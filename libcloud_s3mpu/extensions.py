@@ -7,24 +7,87 @@ driver. Whole uploads are the driver's own methods.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from dataclasses import replace
+from typing import Any
+from dataclasses import replace, dataclass
 from collections.abc import Iterator
 
 from libcloud.storage.base import Container
 from libcloud.storage.drivers.s3 import S3MultipartUpload
 
-from .arguments import naming, place_of
+from .protocol import wire
+from .transfer import single
+from .arguments import naming, place_of, target_of
+from .protocol.retry import RetryPolicy
+from .transfer.begin import begin_upload
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.options import UploadOptions
+from .protocol.session import UploadedPart, UploadSession
+from .transfer.cleanup import abort_upload, note_cleanup_error
+from .transfer.outcome import Teller
 from .protocol.endpoint import check_bucket
+from .protocol.integrity import BodyCheck, body_check
 from .transfer.transport import Transport
 
-if TYPE_CHECKING:
-    from .protocol import wire
-    from .protocol.session import UploadedPart
-    from .protocol.integrity import BodyCheck
+#: Parts that others send carry no checksum that could be declared.
+NO_CHECK = BodyCheck(algorithm=None, is_signed=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitiatedUpload:
+    """An upload that the service has begun.
+
+    :param orphan_suspects: ids of uploads that a lost answer may have left, or another writer's.
+    """
+
+    upload_id: str
+    orphan_suspects: tuple[str, ...] = ()
+
+
+def initiated(driver: Any, target: wire.Target) -> InitiatedUpload:
+    """Initiate an upload by the rules of the driver's own (:mod:`.transfer.begin`).
+
+    What a lost answer may have left is looked for: what is proved to be ours is aborted, the rest
+    is named (in the log, to ``on_event``, in what this gives). Interrupted once the service has
+    begun it, the upload is aborted: nobody would learn of it.
+    """
+    options, sender = driver.ex_options, driver._transport
+    session = UploadSession(container=target.bucket, object_name=target.key)
+    try:
+        with naming(driver):
+            suspects = begin_upload(
+                session=session,
+                sender=sender,
+                target=target,
+                check=NO_CHECK,
+                options=options,
+                on_begun=lambda: None,
+                tell=Teller(session, options.on_event).tell,
+            )
+    except BaseException as error:
+        _free(sender, target, session, options.retry, error)
+        raise
+    assert session.upload_id is not None
+    return InitiatedUpload(upload_id=session.upload_id, orphan_suspects=suspects)
+
+
+def _free(
+    sender: Transport,
+    target: wire.Target,
+    session: UploadSession,
+    policy: RetryPolicy,
+    error: BaseException,
+) -> None:
+    """Abort what was begun in vain; a failure to do so is noted on the error."""
+    upload_id = session.upload_id
+    if upload_id is None:
+        return
+    try:
+        abort_upload(
+            sender=sender, target=target, upload_id=upload_id, policy=policy, verifies=False
+        )
+    except Exception as second:
+        note_cleanup_error(error, second, f"upload {upload_id} may still be there")
 
 
 class UploadExtensions:
@@ -33,8 +96,34 @@ class UploadExtensions:
     connection: Any
     ex_limits: Limits
     ex_options: UploadOptions
-    _ex_endpoint: str
     _transport: Transport
+
+    def ex_initiate_upload(
+        self,
+        container: Container,
+        object_name: str,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        ex_storage_class: str | None = None,
+    ) -> InitiatedUpload:
+        """
+        Initiate an upload whose parts others send: a browser, another process.
+
+        :param extra: content type, metadata and ACL of the object, as an upload takes them.
+        :type extra: ``dict``
+
+        :rtype: :class:`InitiatedUpload`
+        """
+        target = target_of(
+            self,
+            container,
+            object_name,
+            extra=extra,
+            headers=headers,
+            storage_class=ex_storage_class,
+            options=self.ex_options,
+        )
+        return initiated(self, target)
 
     def ex_list_parts(
         self, container: Container, object_name: str, upload_id: str
@@ -47,8 +136,6 @@ class UploadExtensions:
 
         :rtype: ``list`` of :class:`UploadedPart`
         """
-        from .transfer import single
-
         target = self._place(container, object_name, upload_id)
         policy = self.ex_options.retry
         with naming(self):
@@ -68,8 +155,6 @@ class UploadExtensions:
 
         :rtype: :class:`UploadedPart`
         """
-        from .transfer import single
-
         target = self._place(container, object_name, upload_id)
         if not 1 <= part_number <= self.ex_limits.max_parts:
             raise InvalidRequestError(
@@ -90,12 +175,8 @@ class UploadExtensions:
         """
         Abort an upload and free its parts; one that is not there any more is no error.
 
-        The journal of the driver's options, if it has one, forgets the upload.
-
         :rtype: ``bool``
         """
-        from .transfer.cleanup import abort_upload
-
         target = self._place(container, object_name, upload_id)
         with naming(self):
             abort_upload(
@@ -105,8 +186,6 @@ class UploadExtensions:
                 policy=self.ex_options.retry,
                 verifies=False,
             )
-        if self.ex_options.journal is not None:
-            self.ex_options.journal.forget(upload_id, endpoint=self._ex_endpoint)
         return True
 
     def ex_iterate_multipart_uploads(
@@ -117,8 +196,6 @@ class UploadExtensions:
 
         Any number of uploads, page by page; no namespace, owner or initiator is needed.
         """
-        from .transfer import single
-
         check_bucket(container.name)
         with naming(self):
             for found in single.iterate_uploads(
@@ -139,13 +216,9 @@ class UploadExtensions:
         return bool(self.connection.endpoint.scheme == "https")
 
     def _md5_check(self) -> BodyCheck:
-        from .protocol.integrity import body_check
-
         options = replace(self.ex_options, checksum="md5")
         return body_check(options, self.ex_limits, is_secure=self._is_secure)
 
     def _place(self, container: Container, object_name: str, upload_id: str) -> wire.Target:
-        from .protocol import wire
-
         wire.check_upload_id(upload_id)
         return place_of(container, object_name, self.ex_limits)

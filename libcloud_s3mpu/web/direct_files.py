@@ -61,7 +61,7 @@ class Files:
         self._rules.size(given.get("size"))
         key = self._rules.allowed(request, "create", f"{self._rules.prefix}{name}")
         upload_id = self._store.begin(key, kind, {})
-        return json_response(201, {"key": name, "uploadId": _as_segment(upload_id)})
+        return json_response(201, {"key": name, "uploadId": as_segment(upload_id)})
 
     def _sign(self, request: Request, path: str) -> Response:
         place, _, numbers = path.rpartition("/")
@@ -96,7 +96,7 @@ class Files:
         return key, _of_segment(upload_id)
 
 
-def _as_segment(upload_id: str) -> str:
+def as_segment(upload_id: str) -> str:
     """Give an upload's id as one segment of a path, whether a client encodes it or not."""
     if re.fullmatch(r"[A-Za-z0-9._~-]+", upload_id) and not upload_id.startswith(_MARK):
         return upload_id

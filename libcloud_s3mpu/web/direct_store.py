@@ -30,7 +30,6 @@ from ..transfer.cleanup import abort_upload
 from ..transfer.complete import complete_upload
 from ..protocol.integrity import unchecked
 
-#: Parts that browsers send carry no checksum that could be declared.
 #: Of problems with parts, so many are named.
 _NAMED = 5
 
@@ -52,18 +51,9 @@ class DirectStore:
 
     def begin(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
         """Initiate a multipart upload; give its id."""
-        target = target_of(
-            self.driver,
-            self.container,
-            key,
-            extra=self._extra(content_type, metadata),
-            headers=None,
-            storage_class=None,
-            options=self.driver.ex_options,
-        )
-        with naming(self.driver):
-            upload_id: str = self.driver._ex_initiate(target)
-            return upload_id
+        extra = self._extra(content_type, metadata)
+        found = self.driver.ex_initiate_upload(self.container, key, extra=extra)
+        return str(found.upload_id)
 
     def parts(self, key: str, upload_id: str) -> list[UploadedPart]:
         """List all parts of an upload.

@@ -61,7 +61,7 @@ def allowed(call: Call, keyring: Keyring, now: datetime) -> Call:
         raise S3Error("AccessDenied", "the scope is another one")
     if not hmac.compare_digest(expected, fields.get("x-amz-signature", "")):
         raise S3Error("SignatureDoesNotMatch")
-    keyring.check_token(access_key, fields.get("x-amz-security-token"))
+    keyring.check_token(access_key, fields.get("x-amz-security-token"), now)
     try:
         policy = json.loads(base64.b64decode(fields["policy"], validate=True))
         until = datetime.strptime(policy["expiration"], "%Y-%m-%dT%H:%M:%S.%fZ")

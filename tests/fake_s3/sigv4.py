@@ -39,6 +39,8 @@ class Keyring:
     credentials: dict[str, str | tuple[str, str]]
     region: str
     expired_tokens: set[str] = field(default_factory=set)
+    #: Session token to its end, by the fake's clock.
+    token_ends: dict[str, datetime] = field(default_factory=dict)
 
     def secret(self, access_key: str) -> str:
         found = self.credentials.get(access_key)
@@ -46,10 +48,11 @@ class Keyring:
             raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access_key)
         return found if isinstance(found, str) else found[0]
 
-    def check_token(self, access_key: str, token: str | None) -> None:
+    def check_token(self, access_key: str, token: str | None, now: datetime) -> None:
         found = self.credentials[access_key]
         wanted = None if isinstance(found, str) else found[1]
-        if token is not None and token in self.expired_tokens:
+        end = self.token_ends.get(token or "")
+        if token in self.expired_tokens or (end is not None and now >= end):
             raise S3Error("ExpiredToken")
         if wanted is not None and token is None:
             # AWS knows no temporary key without its token.
@@ -257,7 +260,7 @@ def verify(request: Request, keyring: Keyring, now: datetime) -> str:
     to_sign = _string_to_sign(canonical, claim.when, claim.scope)
     if not hmac.compare_digest(_signature(secret, claim.scope, to_sign), claim.signature):
         raise S3Error("SignatureDoesNotMatch", StringToSign=to_sign, CanonicalRequest=canonical)
-    keyring.check_token(claim.access_key, claim.token)
+    keyring.check_token(claim.access_key, claim.token, now)
     _check_payload(request, claim.payload)
     return claim.access_key
 

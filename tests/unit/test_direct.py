@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from typing import Any
+from datetime import datetime, timezone, timedelta
 from dataclasses import replace
 from urllib.parse import quote
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from libcloud.storage.base import Container
 
 from tests.fake_s3 import faults
 from tests.unit.small import Service, service
+from libcloud_s3mpu.direct_uploads import SavedDirectUploads
 from libcloud_s3mpu.protocol.direct import (
     DirectPlan,
     PartsMismatchError,
@@ -393,6 +395,55 @@ def test_an_upload_that_is_interrupted_as_it_begins_is_aborted(
     with pytest.raises(KeyboardInterrupt):
         begin(s3)
     assert not s3.fake.uploads
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.reset(applied=True), faults.error("InternalError", applied=True)]
+)
+def test_a_lost_answer_to_initiate_leaves_no_unknown_upload(s3: Service, fault: Any) -> None:
+    s3.fake.script("InitiateMultipartUpload", fault)
+    direct = begin(s3)
+    assert set(s3.fake.uploads) == {direct.upload_id, *direct.orphan_suspects}
+    assert len(direct.orphan_suspects) == 1
+
+
+def test_what_others_send_parts_for_is_initiated_by_the_same_rule(s3: Service) -> None:
+    s3.fake.script("InitiateMultipartUpload", faults.reset(applied=True))
+    extra = {"content_type": "text/plain", "meta_data": {"a": "b"}}
+    found = s3.driver.ex_initiate_upload(s3.container, "key", extra=extra)
+    assert set(s3.fake.uploads) == {found.upload_id, *found.orphan_suspects}
+    headers = s3.fake.requests_of("InitiateMultipartUpload")[-1].headers
+    assert headers["content-type"] == "text/plain" and headers["x-amz-meta-a"] == "b"
+
+
+def later(s3: Service, seconds: float) -> None:
+    """Let the service's clock be so much ahead."""
+    s3.fake.clock = lambda: datetime.now(timezone.utc) + timedelta(seconds=seconds)
+
+
+def test_a_clean_up_leaves_saved_uploads_alone_until_they_are_over(s3: Service) -> None:
+    alive = begin(s3, upload_expires_seconds=604_800)
+    forgotten = begin(s3)
+    small = s3.driver.ex_create_direct_upload(s3.container, "small", 3)
+    later(s3, 200_000)
+    # The clock of requests is the service's, since it tells its time at the first refusal.
+    cleanup = s3.driver.ex_cleanup_multipart_uploads
+    saved = [alive.saved, small.saved]
+    report = cleanup(s3.container, dry_run=False, journal=SavedDirectUploads(saved))
+    assert [each.upload_id for each in report.aborted] == [forgotten.upload_id]
+    assert set(s3.fake.uploads) == {alive.upload_id}
+    gone = SavedDirectUploads([over(alive)])
+    report = cleanup(s3.container, dry_run=False, journal=gone)
+    assert [each.upload_id for each in report.aborted] == [alive.upload_id]
+
+
+def test_a_saved_upload_that_cannot_be_read_stops_the_clean_up(s3: Service) -> None:
+    begin(s3)
+    later(s3, 200_000)
+    journal = SavedDirectUploads(["{cut"])
+    report = s3.driver.ex_cleanup_multipart_uploads(s3.container, dry_run=False, journal=journal)
+    assert not report.aborted and "a saved direct upload" in report.skipped[0].reason
+    assert s3.fake.uploads
 
 
 def test_sizes_of_parts_are_equal_and_fit_the_service() -> None:

@@ -231,12 +231,33 @@ def test_failures_that_pass_are_tried_again(
     assert s3.stored() == DATA
 
 
-def test_the_service_checks_the_md5_if_asked(s3: Service, path: Path) -> None:
-    s3.fake.script("UploadPart", faults.corrupt_received(), part_number=2)
-    direct = begin(s3)
-    with DirectUploadClient(checksum="md5", retry=AT_ONCE) as client:
-        client.upload(path, direct.as_dict())
-    assert s3.stored() == DATA and s3.sent_parts().count(2) == 2
+@pytest.mark.parametrize(("tls", "checksum"), [(False, "auto"), (False, "md5"), (True, "md5")])
+def test_the_service_checks_each_part(tls: bool, checksum: str, path: Path) -> None:
+    with service(tls=tls) as s3:
+        s3.fake.script("UploadPart", faults.corrupt_received(), part_number=2)
+        direct = begin(s3)
+        ca_cert = str(s3.server.ca_file) if tls else None
+        with DirectUploadClient(checksum=checksum, retry=AT_ONCE, ca_cert=ca_cert) as client:
+            client.upload(path, direct.as_dict())
+        assert s3.stored() == DATA and s3.sent_parts().count(2) == 2
+
+
+@pytest.mark.parametrize(("tls", "checksum"), [(False, None), (True, None), (True, "auto")])
+def test_tls_needs_no_other_check_and_one_can_go_without(
+    tls: bool, checksum: str | None, path: Path
+) -> None:
+    with service(tls=tls) as s3:
+        direct = begin(s3)
+        ca_cert = str(s3.server.ca_file) if tls else None
+        with DirectUploadClient(checksum=checksum, retry=AT_ONCE, ca_cert=ca_cert) as client:
+            client.upload(path, direct.as_dict())
+        parts = s3.fake.requests_of("UploadPart")
+        assert s3.stored() == DATA and not any("content-md5" in it.headers for it in parts)
+
+
+def test_a_check_that_no_url_allows_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="checksum"):
+        DirectUploadClient(checksum="crc32")
 
 
 def test_what_stands_is_not_sent_again(s3: Service, client: DirectUploadClient, path: Path) -> None:

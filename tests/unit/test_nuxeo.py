@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""examples/nuxeo_upload.py before a fake whose session tokens end by its clock."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+from pathlib import Path
+from datetime import datetime, timezone, timedelta
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fake_s3 import faults
+from tests.unit.small import AT_ONCE, Service, SmallDriver, whole, service
+from examples.nuxeo_upload import Upload
+from libcloud_s3mpu.protocol.errors import S3MultipartError
+from libcloud_s3mpu.protocol.options import UploadOptions
+from libcloud_s3mpu.protocol.session import UploadPausedError
+
+DATA = whole(9) + b"end"
+LIVES = timedelta(minutes=10)
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+class Nuxeo:
+    """The server: lends keys that end after ten minutes, and notes what was stored."""
+
+    def __init__(self, s3: Service) -> None:
+        self.s3 = s3
+        self.ahead = timedelta()
+        self.lent = 0
+        self.completed: list[dict[str, Any]] = []
+        s3.fake.clock = self.now
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc) + self.ahead
+
+    def new_batch(self) -> dict[str, Any]:
+        return {"batchId": "batch-1", "extraInfo": self.lend()}
+
+    def refresh_token(self, batch_id: str) -> dict[str, Any]:
+        assert batch_id == "batch-1"
+        return self.lend()
+
+    def lend(self) -> dict[str, Any]:
+        self.lent += 1
+        key, secret, token = (f"{name}{self.lent}" for name in ("AKIDLENT", "secret/", "token/"))
+        ends = self.now() + LIVES
+        self.s3.fake.keyring.credentials[key] = (secret, token)
+        self.s3.fake.keyring.token_ends[token] = ends
+        return {
+            "awsSecretKeyId": key,
+            "awsSecretAccessKey": secret,
+            "awsSessionToken": token,
+            "expiration": int(ends.timestamp() * 1000),
+            "bucket": "bucket",
+            "baseKey": "transient/",
+            "region": "us-east-1",
+            "endpoint": f"http://127.0.0.1:{self.s3.server.port}",
+            "usePathStyleAccess": True,
+        }
+
+    def complete(self, batch_id: str, **stored: Any) -> dict[str, Any]:
+        self.completed.append({"batch": batch_id, **stored})
+        return {"uid": "document"}
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens that requests came with, each once, in their order."""
+        found = [r.headers.get("x-amz-security-token", "") for r in self.s3.fake.requests]
+        return list(dict.fromkeys(found))
+
+
+@pytest.fixture
+def nuxeo() -> Iterator[Nuxeo]:
+    with service() as s3:
+        yield Nuxeo(s3)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    (tmp_path / "film.mkv").write_bytes(DATA)
+    return str(tmp_path / "film.mkv")
+
+
+def upload(nuxeo: Nuxeo, path: str, store: dict[str, str], on_event: Any = None) -> Upload:
+    options = UploadOptions(
+        part_size_bytes=5, concurrency=1, retry=AT_ONCE, on_failure="keep", on_event=on_event
+    )
+    return Upload(nuxeo, path, store, driver_class=SmallDriver, ex_options=options)
+
+
+def after(number: int, action: Any) -> Any:
+    """Have something done once, when so many parts have arrived."""
+    done: list[int] = []
+
+    def tell(event: Any) -> None:
+        if type(event).__name__ == "PartUploaded":
+            done.append(event.part_number)
+            if len(done) == number:
+                action()
+
+    return tell
+
+
+def test_a_batch_is_begun_paused_resumed_and_completed(nuxeo: Nuxeo, path: str) -> None:
+    store: dict[str, str] = {}
+    first: Any = upload(nuxeo, path, store, after(3, lambda: first.pause()))
+    with pytest.raises(UploadPausedError):
+        first.run()
+    (sent,) = nuxeo.s3.fake.uploads.values()
+    assert len(sent.parts) == 3 and not nuxeo.completed
+    kept = json.dumps(store)
+    assert "secret/" not in kept and "token/" not in kept and "AKIDLENT" not in kept
+    nuxeo.ahead = timedelta(hours=2)  # A night later no key of the first run is good.
+    assert upload(nuxeo, path, store).run() == {"uid": "document"}
+    (done,) = nuxeo.completed
+    assert done["key"].startswith("transient/") and nuxeo.s3.stored(done["key"]) == DATA
+    assert (done["name"], done["fileSize"], done["bucket"]) == ("film.mkv", len(DATA), "bucket")
+    assert done["etag"] == nuxeo.s3.fake.objects["bucket"][done["key"]].etag.strip('"')
+    assert not nuxeo.s3.fake.uploads and store == {}
+    numbers = nuxeo.s3.sent_parts()
+    assert sorted(set(numbers)) == list(range(1, 11))
+    assert len([r for r in nuxeo.s3.fake.requests_of("UploadPart") if r.status == 200]) == 10
+
+
+def test_keys_that_end_in_mid_upload_are_renewed_by_asking(nuxeo: Nuxeo, path: str) -> None:
+    def ends() -> None:
+        nuxeo.ahead += LIVES
+
+    upload(nuxeo, path, {}, after(4, ends)).run()
+    assert nuxeo.s3.stored(nuxeo.completed[0]["key"]) == DATA
+    # The service refused the first token; the second was asked for once.
+    assert nuxeo.tokens == ["token/1", "token/2"] and nuxeo.lent == 2
+    refused = [r for r in nuxeo.s3.fake.requests if r.status == 400]
+    assert refused and all(r.headers["x-amz-security-token"] == "token/1" for r in refused)
+
+
+def test_a_run_that_failed_goes_on_as_a_paused_one(nuxeo: Nuxeo, path: str) -> None:
+    store: dict[str, str] = {}
+    nuxeo.s3.fake.script("UploadPart", faults.error("AccessDenied"), part_number=6)
+    with pytest.raises(S3MultipartError):
+        upload(nuxeo, path, store).run()
+    assert nuxeo.s3.fake.uploads and store
+    upload(nuxeo, path, store).run()
+    assert nuxeo.s3.stored(nuxeo.completed[0]["key"]) == DATA and not nuxeo.s3.fake.uploads
+
+
+def test_a_small_file_is_one_put(nuxeo: Nuxeo, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    upload(nuxeo, str(tmp_path / "a.txt"), {}).run()
+    assert nuxeo.s3.operations() == ["PutObject"] and nuxeo.completed[0]["fileSize"] == 3
+
+
+def test_the_fake_refuses_a_token_once_it_has_ended(nuxeo: Nuxeo) -> None:
+    from libcloud_s3mpu.delegated import delegated
+
+    lent = delegated(nuxeo.lend(), driver_class=SmallDriver)
+    nuxeo.ahead = LIVES
+    with pytest.raises(S3MultipartError):
+        lent.start().run(io.BytesIO(b"abc"))
+    assert not nuxeo.s3.keys
