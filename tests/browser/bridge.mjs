@@ -59,10 +59,15 @@ const operations = {
   reload: async ({ tab }) => (await tabs[tab].page.reload()).status(),
   run: ({ tab, source, given }) =>
     tabs[tab].page.evaluate(`(async (given) => ${source})(${JSON.stringify(given)})`),
+  // Not waitForFunction, which a page's own policy against eval would stop.
   async until({ tab, source, given, seconds }) {
     const text = `(() => { const given = ${JSON.stringify(given)}; return ${source} })()`
-    const options = { timeout: seconds * 1000, polling: 20 }
-    return (await tabs[tab].page.waitForFunction(text, null, options)).jsonValue()
+    for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
+      const found = await tabs[tab].page.evaluate(text)
+      if (found) return found
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    throw new Error(`not true after ${seconds} s`)
   },
   rule,
   files: ({ tab, selector, paths }) => tabs[tab].page.setInputFiles(selector, paths),

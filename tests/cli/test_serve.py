@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``s3mpu serve --tus``: an upload that is broken and resumed, and Ctrl-C."""
+"""``s3mpu serve``: the page's server, an upload by tus that is broken and resumed, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -39,8 +39,43 @@ def test_serve_takes_an_upload_that_breaks(cli: Cli, fake: FakeS3) -> None:
     assert all(key.startswith("in/") for key in fake.objects[BUCKET])
 
 
-def test_serve_wants_a_protocol(cli: Cli) -> None:
-    result = cli("serve", "s3://bucket")
-    assert result.code == 2
-    assert "--tus" in result.stderr
+def test_serve_shows_a_page_to_this_machine_alone(cli: Cli, fake: FakeS3) -> None:
+    child = cli.start("serve", "s3://bucket/in", "--port", "0", "--set-cors")
+    assert child.stdout is not None
+    line = child.stdout.readline().decode()
+    assert line.startswith("a page to drop files on at http://127.0.0.1:"), line
+    port = urlsplit(line.split()[-1]).port or 0
+    door = SocketDoor("serve", port, gives_trailers=False)
+    page = door.send("GET", "/", {"Host": f"localhost:{port}"})
+    assert page.status == 200
+    assert "sha256-" in page["Content-Security-Policy"]
+    assert door.send("GET", "/", {"Host": f"evil.example:{port}"}).status == 421
+    assert door.send("POST", "/direct/s3/multipart", {"Host": f"localhost:{port}"}).status == 403
+    rule = str(fake.configurations(BUCKET))
+    assert f"http://127.0.0.1:{port}" in rule
+    assert f"http://localhost:{port}" in rule
+    child.send_signal(signal.SIGINT)
+    found = ended(child)
+    assert found.code == 130
+    assert "warning" not in found.stderr
+
+
+def test_serve_says_what_keeps_pages_from_uploading(cli: Cli) -> None:
+    child = cli.start("serve", "s3://bucket/in", "--port", "0")
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    assert "no CORS rule allows the origin http://127.0.0.1:" in ended(child).stderr
+
+
+def test_serve_with_options_of_the_other_kind(cli: Cli) -> None:
+    assert cli("serve", "s3://bucket", "--expires", "5").code == 2
+    assert cli("serve", "s3://bucket", "--base-path", "/x").code == 2
+    assert cli("serve", "s3://bucket", "--tus", "--set-cors").code == 2
     assert cli("serve", "s3://bucket", "--tus", "--base-path", "files").code == 2
+
+
+def test_serve_of_a_bucket_that_is_missing(cli: Cli) -> None:
+    result = cli("serve", "s3://missing", "--port", "0")
+    assert result.code not in (0, 2)
+    assert "NoSuchBucket" in result.stderr
