@@ -26,6 +26,7 @@ async function rule({ tab, method, pattern, act, times, status, seconds }) {
   await tabs[tab].page.route(matches, async (route) => {
     if (route.request().method() !== method || left <= 0) return route.fallback()
     left -= 1
+    const answer = act === "late" ? await route.fetch() : null
     tabs[tab].ruled += 1
     if (act === "hold") return
     if (act === "break") return route.abort("connectionreset")
@@ -33,7 +34,6 @@ async function rule({ tab, method, pattern, act, times, status, seconds }) {
       const headers = { "Access-Control-Allow-Origin": "*" }
       return route.fulfill({ status, headers, body: "<Error><Code>SlowDown</Code></Error>" })
     }
-    const answer = act === "late" ? await route.fetch() : null
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
     return answer ? route.fulfill({ response: answer }) : route.continue()
   })

@@ -77,6 +77,9 @@ class Stage:
         objects = self.driver.list_container_objects(self.container)
         return {found.name: b"".join(found.as_stream()) for found in objects}
 
+    def keys(self) -> list[str]:
+        return [found.name for found in self.driver.list_container_objects(self.container)]
+
     def unfinished(self) -> list[Any]:
         return list(self.driver.ex_iterate_multipart_uploads(self.container))
 

@@ -94,4 +94,4 @@ def test_a_cancelled_upload_is_terminated(stage: Stage, version: str) -> None:
     begun(tab, given, ("a.txt", SIZE), pauseAfter=5 * MIB)
     tab.until("state.paused")
     tab.run("{ uppy.cancelAll() }")
-    until(lambda: not stage.stored() and not stage.unfinished())
+    until(lambda: not stage.keys() and not stage.unfinished())
