@@ -99,6 +99,21 @@ def test_the_policy_runs_no_other_script(served: Served) -> None:
     assert any("Content Security Policy" in said for said in tab.told()["said"])
 
 
+def test_what_is_dropped_anywhere_on_the_page_is_taken(served: Served) -> None:
+    tab = served.tab()
+    tab.run(
+        """(() => {
+          const dataTransfer = new DataTransfer()
+          for (const name of given) dataTransfer.items.add(new File([name], name))
+          const what = { dataTransfer, bubbles: true, cancelable: true }
+          document.body.dispatchEvent(new DragEvent("drop", what))
+        })()""",
+        ["one.txt", "two.txt"],
+    )
+    tab.until(f"{DONE} === 2")
+    assert sorted(served.stage.stored().values()) == [b"one.txt", b"two.txt"]
+
+
 def test_pause_and_resume(served: Served) -> None:
     tab = served.tab()
     tab.rule("PUT", PART_3, "hold")
