@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``s3mpu serve``: a tus server for one bucket, on this machine, without an app around it.
+"""``s3mpu serve``: a page to drop files on, or a tus server, for one bucket, without an app.
 
 Python's own WSGI server, a thread for each connection: enough for a few people, a test, a pipe
 between two machines. There is no log-in: whoever reaches the port may upload, so it listens on this
-machine alone unless told otherwise. Apps mount :class:`~.web.tus.TusHandler` in a real server.
+machine alone unless told otherwise. Apps mount :class:`~.web.tus.TusHandler` or
+:class:`~.web.direct.DirectHandler` in a real server.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from typing import Any
 from threading import Thread
 from contextlib import suppress
 from socketserver import ThreadingMixIn
+from collections.abc import Iterable
 from wsgiref.simple_server import WSGIServer, WSGIRequestHandler, make_server
 
 import click
 from libcloud.storage.base import Container
 
 from .web.tus import TusHandler
-from .web.wsgi import tus_wsgi
+from .web.page import UploadPage
+from .web.wsgi import wsgi_app
 from .cli_words import S3Url
 from .resumable import ResumableUploads, UploadNotFoundError
 from .cli_service import Session, size, s3_url, positive_size, service_options
+from .protocol.errors import ServiceError, ContainerMissingError
 
 _DEFAULT_PREFIX = "uploads/"
 #: Without a byte for so long, a client is taken for gone, in seconds; tusd has the same (v2.9).
@@ -50,51 +54,79 @@ class _Requests(WSGIRequestHandler):
 @click.command()
 @service_options
 @click.argument("where", metavar="s3://BUCKET[/PREFIX]", type=s3_url)
-@click.option("--tus", "is_tus", is_flag=True, help="Speak tus 1.0.0 (the only protocol yet).")
+@click.option("--tus", "is_tus", is_flag=True, help="Speak tus 1.0.0, and show no page.")
+@click.option("--set-cors", "sets_cors", is_flag=True, help="Have the bucket let the page upload.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=1080, show_default=True)
-@click.option("--base-path", default="/files", show_default=True)
+@click.option("--base-path", metavar="PATH", help="Of --tus; /files unless given.")
 @click.option("--max-size", metavar="SIZE", type=size, help="Of one upload.")
 @click.option("--part-size", metavar="SIZE", type=positive_size, default="8MiB", show_default=True)
-@click.option("--expires", metavar="SECONDS", type=click.IntRange(1), help="Of what is unfinished.")
+@click.option(
+    "--expires",
+    metavar="SECONDS",
+    type=click.IntRange(1),
+    help="Of what is unfinished, with --tus.",
+)
 @click.pass_obj
 def serve(
     session: Session,
     where: S3Url,
     is_tus: bool,
+    sets_cors: bool,
     host: str,
     port: int,
-    base_path: str,
+    base_path: str | None,
     max_size: int | None,
     part_size: int,
     expires: int | None,
 ) -> int:
-    """Take resumable uploads into a bucket, until Ctrl-C.
+    """Take uploads into a bucket, until Ctrl-C: from a page to drop files on, or by tus.
 
-    Nobody is asked who they are. Objects are named s3://BUCKET/PREFIX/ID; PREFIX is "uploads/"
+    From the page files go straight to the bucket, whose CORS rule must allow that: see --set-cors.
+    Nobody is asked who they are. Objects are named s3://BUCKET/PREFIX/...; PREFIX is "uploads/"
     unless given.
     """
-    if not is_tus:
-        raise click.UsageError("say which protocol: --tus")
+    if not is_tus and (base_path or expires):
+        raise click.UsageError("--base-path and --expires are for --tus")
+    if is_tus and sets_cors:
+        raise click.UsageError("--set-cors is for the page: tus needs no CORS rule")
+    base_path = base_path or "/files"
     if not base_path.startswith("/"):
         raise click.UsageError("--base-path begins with a slash")
-    driver = session.driver()
-    uploads = ResumableUploads(
-        driver,
-        Container(where.bucket, {}, driver),
-        prefix=where.key or _DEFAULT_PREFIX,
-        part=part_size,
-        expires=expires,
-    )
-    _check_bucket(uploads)
-    handler = TusHandler(uploads, base_path, max_size_bytes=max_size)
+    app = _App()
     try:
-        server = make_server(host, port, tus_wsgi(handler), _Server, _Requests)
+        server = make_server(host, port, app, _Server, _Requests)
     except OSError as error:
         raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    session.out(f"tus 1.0.0 at http://{host}:{server.server_port}{base_path}")
-    sys.stdout.flush()
-    _until_stopped(server)
+    try:
+        driver = session.driver()
+        container = Container(where.bucket, {}, driver)
+        prefix = where.key or _DEFAULT_PREFIX
+        url = f"http://{_in_url(host)}:{server.server_port}"
+        if is_tus:
+            uploads = ResumableUploads(
+                driver, container, prefix=prefix, part=part_size, expires=expires
+            )
+            _check_bucket(uploads)
+            app.handler = TusHandler(uploads, base_path, max_size_bytes=max_size)
+            session.out(f"tus 1.0.0 at {url}{base_path}")
+        else:
+            hosts = _hosts_of(host, server.server_port)
+            origins = [f"http://{name}" for name in hosts] if hosts else [url]
+            _look_at_cors(session, driver, container, origins, sets_cors=sets_cors)
+            app.handler = UploadPage(
+                driver,
+                container,
+                prefix if prefix.endswith("/") else f"{prefix}/",
+                max_size_bytes=max_size,
+                part_size_bytes=max(part_size, driver.ex_limits.min_part_size),
+                hosts=hosts,
+            )
+            session.out(f"a page to drop files on at {url}/")
+        sys.stdout.flush()
+        _until_stopped(server)
+    finally:
+        server.server_close()
     return 0
 
 
@@ -102,6 +134,45 @@ def _check_bucket(uploads: ResumableUploads) -> None:
     """Ask for one upload: a bucket that is not there, or keys that are none, are said at once."""
     with suppress(UploadNotFoundError):
         uploads.get("is-anybody+there")
+
+
+class _App:
+    """The WSGI app of a server that had to be bound before its handler could be made."""
+
+    handler: TusHandler | UploadPage
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return wsgi_app(self.handler)(environ, start_response)
+
+
+def _look_at_cors(
+    session: Session, driver: Any, container: Container, origins: list[str], *, sets_cors: bool
+) -> None:
+    """Set the bucket's CORS rule if that was asked for, else say what is wrong with it."""
+    if sets_cors:
+        driver.ex_set_cors(container, origins)
+        return
+    try:
+        problems = driver.ex_check_cors(container, origins)
+    except ContainerMissingError:
+        raise
+    except ServiceError as error:  # Not allowed to look, or a service without CORS.
+        session.note(f"warning: cannot see whether the bucket lets pages upload: {error}")
+        return
+    for problem in problems:
+        session.note(f"warning: {problem} (--set-cors adds a rule)")
+
+
+def _hosts_of(host: str, port: int) -> list[str] | None:
+    """Give the names by which this machine alone is reached; None if others reach it as well."""
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        return None
+    names = [_in_url(host), "localhost"]
+    return [f"{name}:{port}" for name in dict.fromkeys(names)]
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _until_stopped(server: _Server) -> None:
@@ -113,7 +184,6 @@ def _until_stopped(server: _Server) -> None:
             thread.join(1.0)
     finally:
         server.shutdown()
-        server.server_close()
 
 
 __all__ = ["serve"]

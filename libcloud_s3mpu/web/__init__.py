@@ -8,6 +8,7 @@ ties them to a server in :mod:`.wsgi` and :mod:`.asgi`. No package is needed bey
 from .tus import TusHandler
 from .asgi import tus_asgi, direct_asgi
 from .cors import Cors
+from .page import UploadPage
 from .wsgi import tus_wsgi, direct_wsgi
 from .hooks import Hooks, NewUpload
 from .direct import DirectHandler
@@ -22,6 +23,7 @@ __all__ = [
     "Request",
     "Response",
     "TusHandler",
+    "UploadPage",
     "direct_asgi",
     "direct_wsgi",
     "tus_asgi",

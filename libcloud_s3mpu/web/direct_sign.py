@@ -4,6 +4,10 @@
 The browser speaks S3 itself then, so what it may do is all in what is signed: a small file gets a
 form, which bounds its size; and where an object's size is bounded, the completion of a multipart
 upload is signed for an address of this handler, which counts the parts before it passes it on.
+
+What the versions tell and take differs (read in their sources, 2026-11): the type comes with a
+small file from 6.3 on and with a large one never; forms are understood from 6.3 on, headers from
+6.2 on, another key than the proposed one from 6.1 on.
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ from __future__ import annotations
 import hmac
 import time
 import hashlib
+import mimetypes
 from typing import Any
 from urllib.parse import urlencode
+from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
 from .messages import Refuse, Request, Response, json_response, text_response
@@ -60,18 +66,32 @@ class Signing:
         return json_response(200, {"url": self._store.verb_url(key, verb, upload_id)})
 
     def _form(self, request: Request, given: dict[str, Any]) -> Response:
-        kind = self._rules.content_type(given.get("contentType"))
+        declared = given.get("contentType")
+        kind = self._rules.content_type(declared or _guessed(given))
         key = self._rules.new_key(request, given.get("key", ""), {})
+        if declared is None and self._store.holds_to_nothing and not self._is_typed:
+            # Before 6.3 no form is understood; nothing is lost by a plain PUT, which any type may
+            # be sent with.
+            return json_response(200, {"url": self._store.put_url(key), "key": key})
         form = self._store.form(key, kind, {})
         return json_response(200, {"url": form.url, "fields": dict(form.fields), "key": key})
 
     def _initiate(self, request: Request, given: dict[str, Any]) -> Response:
-        kind = self._rules.content_type(given.get("contentType"))
+        declared = given.get("contentType")
+        kind = self._rules.content_type(declared or _guessed(given))
         key = self._rules.new_key(request, given.get("key", ""), {})
-        # Signed with it, so that the browser cannot choose another.
-        headers = {"content-type": kind}
+        headers = self._store.headers(key, kind)
+        if declared is None and not self._is_typed:
+            # The browser knows the file's type, and sends it as long as nothing else is said.
+            del headers["content-type"]
+        # What is signed cannot be chosen by the browser.
         url = self._store.verb_url(key, "initiate", None, headers)
-        return json_response(200, {"url": url, "key": key, "headers": {"Content-Type": kind}})
+        return json_response(200, {"url": url, "key": key, "headers": _titled(headers)})
+
+    @property
+    def _is_typed(self) -> bool:
+        """Are there types that are not taken?"""
+        return self._rules.content_types is not None
 
     def _part(self, request: Request, given: dict[str, Any], upload_id: str) -> Response:
         key = self._rules.allowed(request, "sign", given.get("key"))
@@ -125,6 +145,16 @@ class Signing:
             f"<CompleteMultipartUploadResult>{text}</CompleteMultipartUploadResult>",
             {"Content-Type": "application/xml", "Cache-Control": "no-store"},
         )
+
+
+def _guessed(given: dict[str, Any]) -> str | None:
+    """Give the type that the file's name promises, for a browser that does not tell."""
+    name = given.get("key")
+    return mimetypes.guess_type(f"x-{name}")[0] if isinstance(name, str) else None
+
+
+def _titled(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.title(): value for name, value in headers.items()}
 
 
 def _parts_of(body: bytes) -> list[dict[str, Any]]:

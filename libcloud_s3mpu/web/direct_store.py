@@ -95,17 +95,8 @@ class DirectStore:
         most = int(self.driver.ex_limits.max_single_put)
         if self.max_size_bytes is not None:
             most = min(most, self.max_size_bytes)
-        extra = self._extra(content_type, metadata)
-        target = target_of(
-            self.driver,
-            self.container,
-            key,
-            extra=extra,
-            headers=None,
-            storage_class=None,
-            options=self.driver.ex_options,
-        )
-        fields = {n: v for n, v in target.headers.items() if n != "content-type" and n[:3] != "if-"}
+        fields = self.headers(key, content_type, metadata)
+        del fields["content-type"]
         # 201 brings the Location and the ETag in the body, whatever CORS lets a page see.
         return self.driver.ex_get_upload_form(
             self.container,
@@ -115,6 +106,29 @@ class DirectStore:
             fields={"success_action_status": "201", **fields},
             expires_seconds=self.expires_seconds,
         )
+
+    def headers(
+        self, key: str, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Give the headers that describe a new object, for whoever makes it: no conditions.
+
+        The default storage class is not said: some browsers' clients can send no such header.
+        """
+        described = self._described(key, content_type, metadata or {})
+        usual = (f"{self.driver.http_vendor_prefix}-storage-class", "STANDARD")
+        return {n: v for n, v in described.headers.items() if n[:3] != "if-" and (n, v) != usual}
+
+    @property
+    def holds_to_nothing(self) -> bool:
+        """May an object be of any size, and is there nothing that it is to be described by?"""
+        return self.max_size_bytes is None and not self.extra
+
+    def put_url(self, key: str) -> str:
+        """Give a URL to PUT one object at, of any type and size."""
+        url: str = self.driver.ex_get_object_upload_url(
+            self.container, key, expires_seconds=self.expires_seconds
+        )
+        return url
 
     def complete(self, key: str, upload_id: str, given: Iterable[Any]) -> str:
         """Join the parts that the client names, if they are what the service lists; give the ETag.
@@ -199,6 +213,17 @@ class DirectStore:
     def _extra(self, content_type: str, metadata: Mapping[str, str]) -> dict[str, Any]:
         meta = {**(self.extra.get("meta_data") or {}), **metadata}
         return {**self.extra, "content_type": content_type, "meta_data": meta}
+
+    def _described(self, key: str, content_type: str, metadata: Mapping[str, str]) -> wire.Target:
+        return target_of(
+            self.driver,
+            self.container,
+            key,
+            extra=self._extra(content_type, metadata),
+            headers=None,
+            storage_class=None,
+            options=self.driver.ex_options,
+        )
 
     def _compare(self, named: Mapping[int, str], listed: Sequence[UploadedPart]) -> None:
         """Hold the client's list against the service's; every part must be in both.

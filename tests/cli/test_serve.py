@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``s3mpu serve --tus``: an upload that is broken and resumed, and Ctrl-C."""
+"""``s3mpu serve``: the page's server, an upload by tus that is broken and resumed, and Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.fake_s3 import FakeS3
 from tests.web.doors import Sent, SocketDoor, head_of
 from tests.cli.conftest import BUCKET, Cli, ended
+from tests.unit.test_cors import Bucket
 from tests.web.test_tus_core import until
+
+
+@pytest.fixture
+def fake() -> FakeS3:
+    return Bucket(buckets=(BUCKET,))
+
 
 TUS = {"Tus-Resumable": "1.0.0"}
 TYPE = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -39,10 +48,39 @@ def test_serve_takes_an_upload_that_breaks(cli: Cli, fake: FakeS3) -> None:
     assert all(key.startswith("in/") for key in fake.objects[BUCKET])
 
 
-def test_serve_wants_a_protocol(cli: Cli) -> None:
-    result = cli("serve", "s3://bucket")
-    assert result.code == 2
-    assert "--tus" in result.stderr
+def test_serve_shows_a_page_to_this_machine_alone(cli: Cli, fake: FakeS3) -> None:
+    child = cli.start("serve", "s3://bucket/in", "--port", "0", "--set-cors")
+    assert child.stdout is not None
+    line = child.stdout.readline().decode()
+    assert line.startswith("a page to drop files on at http://127.0.0.1:"), line
+    port = urlsplit(line.split()[-1]).port or 0
+    door = SocketDoor("serve", port, gives_trailers=False)
+    page = door.send("GET", "/", {"Host": f"localhost:{port}"})
+    assert page.status == 200
+    assert "sha256-" in page["Content-Security-Policy"]
+    assert door.send("GET", "/", {"Host": f"evil.example:{port}"}).status == 421
+    assert door.send("POST", "/direct/s3/multipart", {"Host": f"localhost:{port}"}).status == 403
+    assert isinstance(fake, Bucket)
+    for name in ("127.0.0.1", "localhost"):
+        assert f"<AllowedOrigin>http://{name}:{port}<".encode() in (fake.cors or b"")
+    child.send_signal(signal.SIGINT)
+    found = ended(child)
+    assert found.code == 130
+    assert "warning" not in found.stderr
+
+
+def test_serve_says_what_keeps_pages_from_uploading(cli: Cli) -> None:
+    child = cli.start("serve", "s3://bucket/in", "--port", "0")
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    assert "no CORS rule allows the origin http://127.0.0.1:" in ended(child).stderr
+
+
+def test_serve_with_options_of_the_other_kind(cli: Cli) -> None:
+    assert cli("serve", "s3://bucket", "--expires", "5").code == 2
+    assert cli("serve", "s3://bucket", "--base-path", "/x").code == 2
+    assert cli("serve", "s3://bucket", "--tus", "--set-cors").code == 2
     assert cli("serve", "s3://bucket", "--tus", "--base-path", "files").code == 2
 
 
@@ -56,3 +94,11 @@ def test_serve_says_at_once_what_cannot_work(cli: Cli) -> None:
         assert result.code not in (0, None), arguments
         assert said in result.stderr, result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_serve_of_a_service_without_cors(cli: Cli) -> None:
+    child = cli.start("serve", "s3://other/in", "--port", "0")
+    assert child.stdout is not None
+    assert child.stdout.readline().startswith(b"a page")
+    child.send_signal(signal.SIGINT)
+    assert "cannot see whether the bucket lets pages upload" in ended(child).stderr

@@ -15,6 +15,7 @@ from tests.servers.swift import VENV as SWIFT_VENV
 from tests.servers.swift import Swift
 from tests.servers.s3rver import PACKAGE as S3RVER_PACKAGE
 from tests.servers.s3rver import S3rver
+from tests.browser.packages import PACKAGES as BROWSER_PACKAGES
 from tests.servers.ministack import MiniStack
 
 SERVERS: dict[str, type[Server]] = {
@@ -26,6 +27,7 @@ VENVS: dict[str, Any] = {
     "s3rver": S3RVER_PACKAGE,
     "moto": Moto.venv,
     "apps": APPS_VENV,
+    "browser": BROWSER_PACKAGES,
 }
 INSTALL_TIMEOUT_SECONDS = 180.0
 

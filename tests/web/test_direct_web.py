@@ -343,6 +343,41 @@ class TestSign:
         assert found["key"] == found["fields"]["key"]
         assert found["key"].startswith(PREFIX)
 
+    def test_a_version_that_knows_no_forms_gets_a_plain_put(self, open_direct: Any) -> None:
+        found = self.sign(open_direct(), method="PUT", key="a.txt")
+        assert s3(found["url"], b"small", "PUT", Content_Type="text/x-any")[0] == 200
+        for bounded in ({"max_size_bytes": 9}, {"content_types": ["text/*"]}):
+            assert "fields" in self.sign(open_direct(**bounded), method="PUT", key="a.txt")
+        described = open_direct(extra={"acl": "private"})
+        assert "fields" in self.sign(described, method="PUT", key="a.txt")
+
+    def test_a_type_that_is_not_told_is_left_to_the_browser(self, open_direct: Any) -> None:
+        found = self.sign(open_direct(), method="POST", key="a.txt")
+        assert found["headers"] == {}
+        assert s3(found["url"], b"", "POST", Content_Type="text/x-any")[0] == 200
+
+    def test_a_type_that_is_not_told_is_guessed_where_some_are_refused(
+        self, open_direct: Any
+    ) -> None:
+        direct = open_direct(content_types=["image/*"])
+        found = self.sign(direct, method="POST", key="a.png")
+        assert found["headers"] == {"Content-Type": "image/png"}
+        assert s3(found["url"], b"", "POST", Content_Type="text/html")[0] == 403
+        assert s3(found["url"], b"", "POST", Content_Type="image/png")[0] == 200
+        given = {"method": "POST", "key": "a.html"}
+        assert direct.send("POST", "/up/sign", given).status == 415
+
+    def test_what_describes_an_object_is_signed_and_told(self, open_direct: Any) -> None:
+        direct = open_direct(extra={"acl": "private", "meta_data": {"by": "app"}})
+        found = self.sign(direct, method="POST", key="a.txt", contentType="text/plain")
+        assert {name.lower() for name in found["headers"]} == {
+            "content-type",
+            "x-amz-acl",
+            "x-amz-meta-by",
+        }
+        assert s3(found["url"], b"", "POST", Content_Type="text/plain")[0] == 403
+        assert s3(found["url"], b"", "POST", **found["headers"])[0] == 200
+
     @pytest.mark.parametrize(
         "given",
         [
