@@ -40,9 +40,9 @@ if TYPE_CHECKING:
         GoogleStorageMultipartDriver,
         DigitalOceanSpacesMultipartDriver,
     )
-    from .delegated import Delegation, delegated
     from .providers import PROVIDERS
     from .compatible import S3CompatibleMultipartDriver
+    from .delegation import Delegation, delegated
     from .extensions import InitiatedUpload
     from .direct_client import DirectUploadClient
     from .direct_uploads import SavedDirectUploads
@@ -116,7 +116,7 @@ if TYPE_CHECKING:
 #: Module -> the public names that live there.
 _HOMES = {
     ".compatible": "S3CompatibleMultipartDriver",
-    ".delegated": "Delegation delegated",
+    ".delegation": "Delegation delegated",
     ".direct": "DirectUpload",
     ".direct_client": "DirectUploadClient",
     ".direct_uploads": "SavedDirectUploads",

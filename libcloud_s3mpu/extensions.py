@@ -96,6 +96,7 @@ class UploadExtensions:
     connection: Any
     ex_limits: Limits
     ex_options: UploadOptions
+    _ex_endpoint: str
     _transport: Transport
 
     def ex_initiate_upload(
@@ -175,6 +176,8 @@ class UploadExtensions:
         """
         Abort an upload and free its parts; one that is not there any more is no error.
 
+        The journal of the driver's options, if it has one, forgets the upload.
+
         :rtype: ``bool``
         """
         target = self._place(container, object_name, upload_id)
@@ -186,6 +189,8 @@ class UploadExtensions:
                 policy=self.ex_options.retry,
                 verifies=False,
             )
+        if self.ex_options.journal is not None:
+            self.ex_options.journal.forget(upload_id, endpoint=self._ex_endpoint)
         return True
 
     def ex_iterate_multipart_uploads(

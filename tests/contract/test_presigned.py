@@ -23,7 +23,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.conftest import MIB, read, connect, pattern
-from libcloud_s3mpu.delegated import delegated
+from libcloud_s3mpu.delegation import delegated
 from libcloud_s3mpu.direct_client import DirectUploadClient
 from libcloud_s3mpu.protocol.direct import PartsMismatchError
 from libcloud_s3mpu.protocol.errors import S3MultipartError

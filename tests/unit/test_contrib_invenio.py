@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fake_s3 import faults
-from tests.unit.small import AT_ONCE, Service, whole, service
+from tests.unit.small import Service, whole, service
 from libcloud_s3mpu.contrib.invenio import MultipartUpload, config, reader
 from libcloud_s3mpu.protocol.errors import (
     SourceSizeError,
@@ -138,9 +138,8 @@ def test_an_update_that_others_always_overtake_says_so(s3: Service, file: Object
 def test_a_service_without_conditions_is_updated_without(s3: Service, file: ObjectFile) -> None:
     s3.driver.ex_limits = replace(s3.driver.ex_limits, conditions=frozenset({"if-match"}))
     file.fill(5)
-    # As many as one update's attempts.
-    s3.fake.script("PutObject", *[faults.error("NotImplemented")] * AT_ONCE.max_attempts)
-    s3.fake.script("CompleteMultipartUpload", *[faults.error("NotImplemented")] * 6)
+    s3.fake.script("PutObject", faults.error("NotImplemented"))
+    s3.fake.script("CompleteMultipartUpload", faults.error("NotImplemented"))
     file.update(io.BytesIO(b"mine"), seek=0, judge=Judged())
     assert s3.stored(KEY) == b"mine\0" and not s3.fake.uploads
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fake_s3 import faults
 from tests.unit.small import AT_ONCE, Service, SmallDriver, whole, chunks, service, close_driver
-from libcloud_s3mpu.delegated import Delegation, delegated
+from libcloud_s3mpu.delegation import Delegation, delegated
 from libcloud_s3mpu.protocol.errors import InvalidRequestError
 from libcloud_s3mpu.protocol.options import UploadOptions
 from libcloud_s3mpu.protocol.session import UploadPausedError

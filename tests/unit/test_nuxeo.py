@@ -156,7 +156,7 @@ def test_a_small_file_is_one_put(nuxeo: Nuxeo, tmp_path: Path) -> None:
 
 
 def test_the_fake_refuses_a_token_once_it_has_ended(nuxeo: Nuxeo) -> None:
-    from libcloud_s3mpu.delegated import delegated
+    from libcloud_s3mpu.delegation import delegated
 
     lent = delegated(nuxeo.lend(), driver_class=SmallDriver)
     nuxeo.ahead = LIVES
