@@ -54,7 +54,10 @@ class Source:
     def __init__(self, stream: Any, *, limit: int, lock: Lock | None) -> None:
         if isinstance(stream, (bytes, bytearray, memoryview)):
             stream = io.BytesIO(stream)
-        read = getattr(stream, "read1", None) or getattr(stream, "read", None)
+        # read1 gives what is there instead of waiting for all of it. Of exact types only: a wrapper
+        # that decrypts or counts in read() may have inherited a read1() that goes past it.
+        knows_read1 = type(stream) in (io.BufferedReader, io.BufferedRandom, io.BytesIO)
+        read = stream.read1 if knows_read1 else getattr(stream, "read", None)
         if not callable(read):
             raise TypeError(f"a stream needs read(size), which {type(stream).__name__} has not")
         self._read: Callable[[int], Any] = read
