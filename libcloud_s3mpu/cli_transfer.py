@@ -26,6 +26,7 @@ from .cli_words import S3Url, Failed, ReaderGoneError, rate_text, size_text
 from .cli_service import Session, size, s3_url, object_url, positive_size, service_options
 from .cli_signals import WakefulReader
 from .cli_progress import Watch, Display, is_terminal
+from .protocol.errors import SourceError
 from .protocol.options import UploadOptions
 from .protocol.session import UploadSession
 from .transfer.journal import FileJournal
@@ -103,7 +104,9 @@ def followed(
         else:
             what = f"{len(kept.parts)} parts, {size_text(kept.size)}"
             session.outcome = f"upload {kept.upload_id} was kept ({what}); go on with"
-            session.go_on = session.command("resume", str(kept.upload_id), _again(source))
+            is_refused = title == "resume" and source != "-" and isinstance(error, SourceError)
+            again = "THE_SAME_SOURCE" if is_refused else _again(source)
+            session.go_on = session.command("resume", str(kept.upload_id), again)
         raise
 
 

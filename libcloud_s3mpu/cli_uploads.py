@@ -18,6 +18,7 @@ from .sessions import endpoint_of
 from .cli_words import S3Url, Failed, printable, size_text
 from .cli_service import Session, s3_url, bucket_url, object_url, service_options
 from .maintenance import as_json
+from .protocol.errors import UploadMissingError
 from .transfer.journal import FileJournal
 from .transfer.orphans import UNREADABLE, CleanupError, CleanupReport
 
@@ -82,7 +83,13 @@ def abort(session: Session, url: S3Url, upload_id: str) -> int:
     One that is not there any more is no error. It can no longer be resumed.
     """
     driver = session.driver()
-    driver.ex_abort_upload(Container(url.bucket, {}, driver), url.key, upload_id)
+    container = Container(url.bucket, {}, driver)
+    try:
+        next(iter(driver.ex_list_parts(container, url.key, upload_id)), None)
+    except UploadMissingError:
+        # A mistyped id must not look like parts that are freed.
+        session.note(f"{url}: there is no upload {upload_id}; nothing was aborted")
+    driver.ex_abort_upload(container, url.key, upload_id)
     journal = _journal(session)
     if journal is not None:
         journal.forget(upload_id, endpoint=endpoint_of(driver.connection.endpoint))

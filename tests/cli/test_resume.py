@@ -180,6 +180,16 @@ def test_standard_input_is_read_again_compared_and_not_sent_again(cli: Cli) -> N
     assert sorted(sent(cli)) == sorted({1, 2, 3, 4} - there)  # type: ignore[type-var]
 
 
+def test_a_file_that_was_refused_is_not_the_one_to_go_on_with(cli: Cli, tmp_path: Path) -> None:
+    stopped(cli, "-", signal.SIGINT)
+    (upload_id,) = cli.fake.uploads
+    wrong = tmp_path / "wrong.img"
+    wrong.write_bytes(bytes(len(DATA)))
+    refused = cli("resume", upload_id, str(wrong))
+    assert refused.code == 75 and "THE_SAME_SOURCE" in refused.stderr
+    assert f"resume {upload_id} {wrong}" not in refused.stderr
+
+
 @pytest.mark.parametrize("other", ["another", "shorter", "another in the middle"])
 def test_a_source_that_differs_is_refused_and_the_upload_stays(cli: Cli, other: str) -> None:
     result = stopped(cli, "-", signal.SIGINT)

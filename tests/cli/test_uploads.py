@@ -50,7 +50,8 @@ def test_abort_ends_one(cli: Cli, fake: FakeS3) -> None:
     gone, kept = begin(fake, "key"), begin(fake, "key")
     assert cli("uploads", "abort", "s3://bucket/key", gone).code == 0
     assert set(fake.uploads) == {kept}
-    assert cli("uploads", "abort", "s3://bucket/key", gone).code == 0
+    again = cli("uploads", "abort", "s3://bucket/key", gone)
+    assert again.code == 0 and f"there is no upload {gone}; nothing was aborted" in again.stderr
     assert cli("uploads", "abort", "s3://nowhere/key", kept).code == 1
 
 
