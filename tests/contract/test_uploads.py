@@ -306,10 +306,10 @@ def test_connections_are_used_again(
         driver.upload_object_via_stream(
             chunks(pattern(size)), container, f"object-{turn}", ex_options=options
         )
-    assert len(made) == 1
+    assert len(made) <= 1  # None, where the container was made over one that is kept.
     for turn in range(5):
         assert read(driver, container, f"object-{turn}") == pattern(size)
-    assert len(made) <= 2  # Reading goes by libcloud's own pool.
+    assert len(made) <= 1
 
 
 @pytest.mark.on_real(road=["lean", "plain"])
