@@ -20,11 +20,6 @@ from collections.abc import Mapping, Iterable, Iterator
 
 from ..protocol.errors import SourceSizeError, SourceChangedError, UnsupportedSourceError
 
-try:
-    import fcntl
-except ImportError:  # Windows.
-    fcntl = None  # type: ignore[assignment]
-
 #: Chunks below this are joined to blocks: one buffer costs a system call's share and 100 bytes of
 #: bookkeeping, joining 16 KiB costs about as much (measured: docs/benchmarks.md, "lines").
 SMALL_CHUNK = 16 * 1024
@@ -36,9 +31,6 @@ READ_SIZE = 256 * 1024
 #: What is read from a pipe at once: its capacity on Linux. Blocks of this size are used again by
 #: the allocator; larger ones are fresh pages each time, which cost more than the copy (docs).
 PIPE_SIZE = 64 * 1024
-
-#: What a pipe is asked to hold: the most that Linux grants anybody (pipe(7), pipe-max-size).
-PIPE_CAPACITY = 1024 * 1024
 
 _WHOLE_BUFFERS = (bytes, bytearray, memoryview, mmap.mmap, array.array)
 
@@ -306,21 +298,8 @@ def _open_file(source: Any, read: Any) -> Splitter:
             start = source.tell()
             return FileSplitter(source, start=start, end=max(start, status.st_size))
         if type(source) is io.BufferedReader:
-            if stat.S_ISFIFO(status.st_mode):
-                _widen(source.fileno())
             return Splitter(_read_chunks(source.read1, PIPE_SIZE))
     return Splitter(_read_chunks(read))
-
-
-def _widen(fileno: int) -> None:
-    """Let a pipe hold more, so that its writer and this process wake each other less often."""
-    if fcntl is None:
-        return
-    try:
-        if fcntl.fcntl(fileno, fcntl.F_GETPIPE_SZ) < PIPE_CAPACITY:
-            fcntl.fcntl(fileno, fcntl.F_SETPIPE_SZ, PIPE_CAPACITY)
-    except (OSError, AttributeError):
-        pass  # The user's pipes have their share of memory already, or this is no Linux.
 
 
 def _sum_of_lengths(chunks: Any) -> int | None:

@@ -26,7 +26,6 @@ from libcloud_s3mpu.protocol.errors import (
 from libcloud_s3mpu.transfer.splitter import (
     BLOCK,
     SMALL_CHUNK,
-    PIPE_CAPACITY,
     Splitter,
     FileSplitter,
     open_source,
@@ -600,23 +599,6 @@ def test_a_text_file_is_read_as_utf8(tmp_path: Path) -> None:
     path.write_text("grüße\n" * 10, encoding="utf-8")
     with open(path, encoding="utf-8") as file:
         assert b"".join(pull(open_source(file), 7)) == path.read_bytes()
-
-
-def test_a_pipe_is_made_wider_where_the_system_lets_it() -> None:
-    fcntl = pytest.importorskip("fcntl")
-    if not hasattr(fcntl, "F_GETPIPE_SZ"):
-        pytest.skip("this system's pipes have one size")
-    end, start = os.pipe()
-    with os.fdopen(end, "rb") as source, os.fdopen(start, "wb") as writer:
-        try:
-            fcntl.fcntl(writer.fileno(), fcntl.F_SETPIPE_SZ, PIPE_CAPACITY // 2)
-        except OSError:
-            pytest.skip("this user's pipes cannot grow")
-        splitter = open_source(source)
-        assert fcntl.fcntl(writer.fileno(), fcntl.F_GETPIPE_SZ) == PIPE_CAPACITY
-        writer.write(b"abc")
-        writer.close()
-        assert b"".join(splitter.take(10)) == b"abc"
 
 
 def test_a_pipe_is_read_to_its_end() -> None:
