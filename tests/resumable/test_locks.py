@@ -186,7 +186,7 @@ def test_10_a_stalled_write_is_taken_over_and_never_acknowledged() -> None:
         stalls, goes_on = threading.Event(), threading.Event()
 
         class Stalling(io.BytesIO):
-            def read1(self, size: int | None = -1) -> bytes:
+            def read(self, size: int | None = -1, /) -> bytes:
                 if self.tell() == 12:
                     stalls.set()
                     assert goes_on.wait(10)

@@ -317,7 +317,7 @@ def test_6_a_write_under_way_acknowledges_nothing_after_a_terminate() -> None:
         upload = store.create(length=40)
 
         class Stream(io.BytesIO):
-            def read1(self, size: int | None = -1) -> bytes:
+            def read(self, size: int | None = -1, /) -> bytes:
                 if self.tell() == 20:
                     store.terminate(upload.id)
                 return super().read(4)
@@ -432,7 +432,7 @@ def test_11_no_more_than_the_budget_is_read_ahead_of_what_is_sent() -> None:
         read = [0]
 
         class Counting(io.BytesIO):
-            def read1(self, size: int | None = -1) -> bytes:
+            def read(self, size: int | None = -1, /) -> bytes:
                 piece = super().read(size)
                 read[0] += len(piece)
                 if read[0] >= 24:
@@ -508,7 +508,7 @@ def test_a_writer_that_was_overtaken_acknowledges_nothing() -> None:
         upload = first.create(length=40)
 
         class Stream(io.BytesIO):
-            def read1(self, size: int | None = -1) -> bytes:
+            def read(self, size: int | None = -1, /) -> bytes:
                 if self.tell() == 0:
                     second.write(upload.id, 0, b"abc")
                 return super().read(3)
