@@ -18,24 +18,18 @@ from tests.unit.small import service, make_plain
 from tests.faults.outcomes import Tried, MakeTried
 from libcloud_s3mpu.protocol.retry import RetryPolicy
 
-#: Tests of behaviour that is not there yet: the begin of a test's name (with its parameters) ->
-#: why. They are strict: the day one passes, its line here goes.
-NOT_YET = {}
 #: Seconds that one test may take before it counts as a hang.
 LIMIT_SECONDS = 60
 HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test of this folder its time limit, unless it has one, and its mark."""
+    """Give every test of this folder its time limit, unless it has one."""
     for item in items:
         if item.path.parent != HERE:
             continue
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LIMIT_SECONDS))
-        for name, reason in NOT_YET.items():
-            if item.name.startswith(name):
-                item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
 
 
 @pytest.fixture(params=["lean", "plain"])

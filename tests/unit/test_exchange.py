@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import time
+import errno
 import socket
 import threading
 from typing import Any
+from pathlib import Path
 from contextlib import contextmanager
 from collections.abc import Callable, Iterator
 
@@ -25,7 +28,9 @@ from tests.unit.small import (
     close_driver,
     read_request,
 )
-from libcloud_s3mpu.protocol.errors import TransportError
+from libcloud_s3mpu.transfer import exchange
+from libcloud_s3mpu.transfer.spool import FileBody
+from libcloud_s3mpu.protocol.errors import TransportError, SourceChangedError
 from libcloud_s3mpu.protocol.messages import Bytes, S3Request
 from libcloud_s3mpu.transfer.exchange import ExchangeFailed
 from libcloud_s3mpu.transfer.connection import transport_error
@@ -238,6 +243,49 @@ def test_a_lazy_body_may_reuse_its_memory(running: Service) -> None:
 
     assert running.driver._transport.call(put(Lazy(data))).status == 200
     assert running.stored() == data
+
+
+@contextmanager
+def file_body(tmp_path: Path, size: int, offset: int = 7) -> Iterator[tuple[FileBody, bytes]]:
+    path = tmp_path / "file"
+    data = os.urandom(offset + size)
+    path.write_bytes(data)
+    with open(path, "rb") as file:
+        yield FileBody(file.fileno(), offset, size), data[offset:]
+
+
+@pytest.mark.skipif(not exchange._HAS_SENDFILE, reason="files are read and sent on this system")
+def test_the_kernel_takes_a_range_of_a_file_by_itself(
+    running: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileBody, "buffers", lambda self: pytest.fail("it was read"))
+    with file_body(tmp_path, 3_000_000) as (body, data):
+        assert running.driver._transport.call(put(body)).status == 200
+    assert running.stored("key") == data
+
+
+@pytest.mark.skipif(not exchange._HAS_SENDFILE, reason="files are read and sent on this system")
+def test_a_file_system_that_cannot_lend_its_pages_is_read(
+    running: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EINVAL, "not on this file system")
+
+    monkeypatch.setattr(os, "sendfile", refuse)
+    with file_body(tmp_path, 300_000) as (body, data):
+        assert running.driver._transport.call(put(body)).status == 200
+    assert running.stored("key") == data
+
+
+def test_a_file_that_became_shorter_is_said_and_its_connection_dropped(
+    running: Service, tmp_path: Path
+) -> None:
+    with file_body(tmp_path, 300_000) as (body, _):
+        os.truncate(tmp_path / "file", 1_000)
+        with pytest.raises(SourceChangedError, match=r"ended at offset 1000.*at least 300007"):
+            running.driver._transport.call(put(body))
+    assert not running.driver._transport.has_idle("bucket")
+    assert running.keys == []
 
 
 def test_an_early_answer_ends_the_sending() -> None:
