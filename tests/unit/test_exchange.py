@@ -322,6 +322,60 @@ def test_a_reset_in_the_body_is_a_transport_error(road: str, running: Service) -
     assert running.keys == []
 
 
+# -- packets of TLS --------------------------------------------------------------------------------
+
+
+class Watched:
+    """Stands for a channel's socket: notes what was handed over, and whether packets were held."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.sent: list[tuple[int, int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, data: Any) -> int:
+        held = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK)
+        count: int = self._sock.send(data)
+        self.sent.append((held, count))
+        return count
+
+
+@contextmanager
+def watched_tls(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Service, list[Watched]]]:
+    seen: list[Watched] = []
+
+    class Noted(exchange.Exchange):
+        __slots__ = ()
+
+        def __init__(self, channel: Any, **more: Any) -> None:
+            if not isinstance(channel.socket, Watched):
+                channel.socket = Watched(channel.socket)
+            seen.append(channel.socket)
+            super().__init__(channel, **more)
+
+    monkeypatch.setattr("libcloud_s3mpu.transfer.transport.Exchange", Noted)
+    with service(tls=True, limits=FakeLimits()) as it:
+        yield it, seen
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="this system cannot hold packets")
+def test_packets_of_a_long_body_are_held_until_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with watched_tls(monkeypatch) as (it, seen):
+        assert it.driver._transport.call(put()).status == 200
+        assert it.stored() == LARGE.buffers()[0]
+        assert {held for held, _ in seen[0].sent} == {1}
+        assert seen[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
+
+
+def test_a_short_body_goes_in_one_record_with_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    with watched_tls(monkeypatch) as (it, seen):
+        assert it.driver._transport.call(put(Bytes(b"short"))).status == 200
+        assert it.stored() == b"short"
+        assert len(seen[0].sent) == 1
+
+
 # -- kept-alive connections ------------------------------------------------------------------------
 
 
