@@ -2,8 +2,9 @@
 """``s3mpu``: arguments and environment in, words and exit codes out.
 
 Here is the frame around a command: the only place of the package that reads the environment, the
-signals, and the table from an error to its exit code. Neither click nor rich is imported
-here, so that their absence can be told in words. The commands are in :mod:`.cli_commands`.
+signals, and the table from an error to its exit code. Neither click nor rich is imported here, so
+that their absence can be told in words. The commands are in :mod:`.commands`, each imported when
+it is used.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from contextlib import suppress
 from collections.abc import Mapping, Sequence
 
-from .cli_words import Interrupted, ReaderGoneError, one_line
-from .cli_errors import words
-from .cli_signals import orderly_signals
+from .words import Interrupted, ReaderGoneError, one_line
+from .errors import words_of
+from .signals import orderly_signals
 
 if TYPE_CHECKING:
-    from .cli_service import Session
+    from .service import Session
 
 __all__ = ["main", "run"]
 
@@ -54,13 +55,11 @@ def main() -> int:
 def run(args: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command line with this environment, without touching signals; give its exit code."""
     try:
-        from .cli_service import Session
-        from .cli_commands import commands
+        from .service import Session
+        from .commands import commands
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _OPTIONAL:
+        if not _is_extra_missing(error):
             raise
-        _say(f'the command line needs {missing}: pip install "libcloud_s3mpu[cli]"')
         return EXIT_USAGE
     session = Session(environ)
     try:
@@ -90,12 +89,14 @@ def _ended(error: BaseException, session: Session) -> int:
     if isinstance(error, click.UsageError):
         _say(_usage_text(error))
         return EXIT_USAGE
+    if isinstance(error, ModuleNotFoundError) and _is_extra_missing(error):
+        return EXIT_USAGE
     if isinstance(error, click.Abort):  # click's word for KeyboardInterrupt
         error = error.__cause__ or error
     if session.is_debug:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         _write(session.redacted(text))
-    text = words(error)
+    text = words_of(error)
     if session.outcome:
         text = f"{text.rstrip('.')}; {session.outcome}"
     _say(session.redacted(text))
@@ -106,6 +107,15 @@ def _ended(error: BaseException, session: Session) -> int:
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     return EXIT_KEPT if session.go_on else EXIT_FAILED
+
+
+def _is_extra_missing(error: ModuleNotFoundError) -> bool:
+    """Say which package is to be installed, if it is one of ours that is missing."""
+    missing = (error.name or "").partition(".")[0]
+    if missing not in _OPTIONAL:
+        return False
+    _say(f'the command line needs {missing}: pip install "libcloud_s3mpu[cli]"')
+    return True
 
 
 def _usage_text(error: Any) -> str:

@@ -2,13 +2,15 @@
 """An error's text for a terminal: one line, no repr, no XML, no URL.
 
 This package's errors speak for themselves; those of libcloud's inherited methods and of requests
-do not. Exit codes are in :mod:`.cli`.
+do not. Exit codes are in :mod:`libcloud_s3mpu.cli`.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any
+from contextlib import contextmanager
+from collections.abc import Iterator
 
 from libcloud.common.types import LibcloudError
 from libcloud.storage.types import (
@@ -17,15 +19,30 @@ from libcloud.storage.types import (
     ContainerAlreadyExistsError,
 )
 
-from .cli_words import Failed, Interrupted
-from .protocol.errors import S3MultipartError
+from .words import S3Url, Failed, Interrupted
+from ..protocol.errors import S3MultipartError, ObjectMissingError
 
-#: How the line begins that tells a program how to go on (:mod:`.transfer.cleanup`).
+#: How the line begins that tells a program how to go on (:mod:`libcloud_s3mpu.transfer.cleanup`).
 KEPT = "The upload was kept: "
 
 
-def words(error: BaseException) -> str:
+#: What asks for the object that its error names; a copy's error names the one to be made.
+_ASKING = ("HeadObject", "GetObject", "DeleteObject")
+
+
+@contextmanager
+def about(url: S3Url) -> Iterator[None]:
+    """Name the whole URL of an object that is not there: libcloud's own error has no bucket."""
+    try:
+        yield
+    except ObjectDoesNotExistError as error:
+        raise Failed(f"no such object: {url}") from error
+
+
+def words_of(error: BaseException) -> str:
     """Give an error's text. The inherited methods raise libcloud's own, whose str() is a repr."""
+    if isinstance(error, ObjectMissingError) and error.operation in _ASKING:
+        return f"no such object: {S3Url(str(error.container), str(error.object_name))}"
     if isinstance(error, S3MultipartError):
         return str(error).partition(f"\n{KEPT}")[0]  # A terminal is told the command instead.
     if isinstance(error, (Failed, Interrupted)):

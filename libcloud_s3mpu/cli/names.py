@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of ``s3mpu`` that talk to a service: ls, rm, mb, and the group they stand in.
+"""``s3mpu ls``, ``rm`` and ``mb``: what is listed, deleted and made by its name.
 
-Here live their arguments and what they print. Transfers are in :mod:`.cli_transfer`, the demo in
-:mod:`.cli_demo`; errors leave these functions as they are and become words in :mod:`.cli`.
+Here live their arguments and what they print.
 """
 
 from __future__ import annotations
@@ -13,59 +12,14 @@ from typing import Any
 import click
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Container
+from libcloud.storage.types import ObjectDoesNotExistError
 
-from .cli_copy import cp
-from .cli_demo import demo
-from .cli_serve import serve
-from .cli_words import S3Url, Failed, printable
-from .cli_doctor import doctor
-from .cli_errors import words
-from .cli_resume import resume
-from .cli_service import (
-    Session,
-    s3_url,
-    bucket_url,
-    object_url,
-    version_option,
-    service_options,
-)
-from .cli_uploads import uploads
-from .cli_transfer import get, put
-
-_EPILOG = """\b
-Exit codes:
-  0    done; for an upload: the service confirmed the whole object
-  1    failed; one line on standard error says why and what is left behind
-  2    wrong usage, or click or rich is not installed
-  75   failed, but the upload was kept: the last line is the command that goes
-       on with it
-  129, 130, 143
-       ended by SIGHUP, Ctrl-C, SIGTERM; an upload was aborted (kept, with
-       --keep), a half-written file removed
-  141  nobody reads standard output any more
-
-\b
-Keys, region and endpoint are found as the AWS CLI finds them: AWS_ACCESS_KEY_ID
-(with AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), AWS_PROFILE, AWS_REGION,
-AWS_ENDPOINT_URL_S3, AWS_CA_BUNDLE, ~/.aws/credentials, ~/.aws/config.
-There is no option for a secret: every user of a machine sees its command lines.
-"""
+from .words import S3Url, Failed, printable
+from .errors import words_of
+from .service import Session, s3_url, bucket_url, object_url, service_options
 
 
-@click.group(
-    epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False
-)
-@service_options
-@version_option
-def commands() -> None:
-    """Stream anything into S3: parallel parts, bounded memory, nothing left behind.
-
-    Object names are exactly what stands after the bucket: s3://bucket//a is the object "/a".
-    Sizes are written 512MiB, 5GiB, or in bytes.
-    """
-
-
-@commands.command()
+@click.command()
 @service_options
 @click.argument("where", metavar="[s3://BUCKET[/PREFIX]]", type=s3_url, required=False)
 @click.option("--long", "is_long", is_flag=True, help="Size, time and ETag too.")
@@ -95,19 +49,13 @@ def _containers(driver: Any) -> Any:
 
 def _objects(driver: Any, where: S3Url) -> Any:
     container = Container(where.bucket, {}, driver)
-    try:
-        for each in driver.iterate_container_objects(container, prefix=where.key or None):
-            yield {
-                "key": each.name,
-                "size": each.size,
-                "last_modified": each.extra.get("last_modified"),
-                "etag": each.hash,
-            }
-    except LibcloudError as error:
-        # libcloud 3.9.1 asks whether a listing's status is 200, and says no more than that.
-        if str(error.value).endswith("status code: 404"):
-            raise Failed(f"no such container: {where.bucket}") from error
-        raise
+    for each in driver.iterate_container_objects(container, prefix=where.key or None):
+        yield {
+            "key": each.name,
+            "size": each.size,
+            "last_modified": each.extra.get("last_modified"),
+            "etag": each.hash,
+        }
 
 
 def _line(row: dict[str, Any], *, is_long: bool, is_json: bool) -> str:
@@ -121,7 +69,7 @@ def _line(row: dict[str, Any], *, is_long: bool, is_json: bool) -> str:
     return f"{row['size']:>15}  {row['last_modified'] or '-':24}  {row['etag'] or '-':40}  {name}"
 
 
-@commands.command()
+@click.command()
 @service_options
 @click.argument("urls", metavar="s3://BUCKET/KEY...", type=object_url, nargs=-1, required=True)
 @click.pass_obj
@@ -135,13 +83,16 @@ def rm(session: Session, urls: tuple[S3Url, ...]) -> int:
     for url in urls:
         try:
             driver.delete_object(driver.get_object(url.bucket, url.key))
+        except ObjectDoesNotExistError:
+            failures += 1
+            session.note(f"s3mpu: {url} was not deleted: there is no such object")
         except (LibcloudError, OSError) as error:  # requests' errors are OSErrors
             failures += 1
-            session.note(f"s3mpu: {url} was not deleted: {words(error)}")
+            session.note(f"s3mpu: {url} was not deleted: {words_of(error)}")
     return 1 if failures else 0
 
 
-@commands.command()
+@click.command()
 @service_options
 @click.argument("where", metavar="s3://BUCKET", type=bucket_url)
 @click.pass_obj
@@ -149,7 +100,3 @@ def mb(session: Session, where: S3Url) -> int:
     """Make a bucket."""
     session.driver().create_container(where.bucket)
     return 0
-
-
-for command in (put, resume, get, cp, demo, uploads, doctor, serve):
-    commands.add_command(command)

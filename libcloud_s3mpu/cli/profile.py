@@ -5,7 +5,7 @@
 Reference Guide (read 2026-11). Keys that need a program or a second service (roles, SSO,
 ``credential_process``) are left to botocore's chain where it is installed, else named in the error,
 never passed over. The environment is handed in; who
-reads it is :mod:`.cli`. No text made here holds a value of a credentials file.
+reads it is :mod:`libcloud_s3mpu.cli`. No text made here holds a value of a credentials file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal, cast
 from dataclasses import field, dataclass
 from collections.abc import Mapping
 
-from .cli_words import Failed
+from .words import Failed
 
 Section = Mapping[str, str]
 

@@ -19,15 +19,15 @@ from rich.table import Column
 from rich.console import Console
 from rich.progress import Task, Progress, BarColumn, TextColumn, ProgressColumn
 
-from .cli_words import rate_text, size_text
-from .protocol.errors import (
+from .words import rate_text, size_text
+from ..protocol.errors import (
     SourceError,
     ServiceError,
     S3MultipartError,
     InvalidRequestError,
     CompletionUnknownError,
 )
-from .protocol.events import PartRetried, PartStarted, PartUploaded, UploadAborted, UploadCompleted
+from ..protocol.events import PartRetried, PartStarted, PartUploaded, UploadAborted, UploadCompleted
 
 
 class Watch:

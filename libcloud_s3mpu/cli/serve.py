@@ -3,13 +3,12 @@
 
 Python's own WSGI server, a thread for each connection: enough for a few people, a test, a pipe
 between two machines. There is no log-in: whoever reaches the port may upload, so it listens on this
-machine alone unless told otherwise. Apps mount :class:`~.web.tus.TusHandler` or
-:class:`~.web.direct.DirectHandler` in a real server.
+machine alone unless told otherwise. Apps mount :class:`~libcloud_s3mpu.web.tus.TusHandler` or
+:class:`~libcloud_s3mpu.web.direct.DirectHandler` in a real server.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 from threading import Thread
 from contextlib import suppress
@@ -20,13 +19,13 @@ from wsgiref.simple_server import WSGIServer, WSGIRequestHandler, make_server
 import click
 from libcloud.storage.base import Container
 
-from .web.tus import TusHandler
-from .web.page import UploadPage
-from .web.wsgi import wsgi_app
-from .cli_words import S3Url
-from .resumable import ResumableUploads, UploadNotFoundError
-from .cli_service import Session, size, s3_url, positive_size, service_options
-from .protocol.errors import ServiceError, ContainerMissingError
+from .words import S3Url
+from .service import Session, size, s3_url, positive_size, service_options
+from ..web.tus import TusHandler
+from ..web.page import UploadPage
+from ..web.wsgi import wsgi_app
+from ..resumable import ResumableUploads, UploadNotFoundError
+from ..protocol.errors import ServiceError, ContainerMissingError
 
 _DEFAULT_PREFIX = "uploads/"
 #: Without a byte for so long, a client is taken for gone, in seconds; tusd has the same (v2.9).
@@ -80,11 +79,11 @@ def serve(
     part_size: int,
     expires: int | None,
 ) -> int:
-    """Take uploads into a bucket, until Ctrl-C: from a page to drop files on, or by tus.
+    """Take uploads into a bucket, from a page to drop files on, or by tus.
 
-    From the page files go straight to the bucket, whose CORS rule must allow that: see --set-cors.
-    Nobody is asked who they are. Objects are named s3://BUCKET/PREFIX/...; PREFIX is "uploads/"
-    unless given.
+    It runs until Ctrl-C. From the page files go straight to the bucket, whose CORS rule must allow
+    that: see --set-cors. Nobody is asked who they are. Objects are named s3://BUCKET/PREFIX/...;
+    PREFIX is "uploads/" unless given.
     """
     if not is_tus and (base_path or expires):
         raise click.UsageError("--base-path and --expires are for --tus")
@@ -123,7 +122,7 @@ def serve(
                 hosts=hosts,
             )
             session.out(f"a page to drop files on at {url}/")
-        sys.stdout.flush()
+        session.flush()
         _until_stopped(server)
     finally:
         server.server_close()

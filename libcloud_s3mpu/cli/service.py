@@ -2,31 +2,34 @@
 """What all commands share: the options that say which service, and the session made of them.
 
 A :class:`Session` is one run of ``s3mpu``: it finds the settings, makes the driver, keeps secrets
-out of every text, and writes. Commands are in :mod:`.cli_commands`, settings in
-:mod:`.cli_profile`.
+out of every text, and writes. Commands are in :mod:`.commands`, settings in
+:mod:`.profile`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import logging
 import warnings
 from typing import Any, TypeVar
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress, contextmanager
 from importlib.util import find_spec
 from collections.abc import Mapping, Callable, Iterator
 
 import click
 
-from . import __version__
-from .cli_words import S3Url, Failed, ReaderGoneError, one_line, parse_size, shell_word
-from .cli_profile import Given, Settings, find_settings
-from .transfer.chain import botocore_credentials
-from .transfer.journal import FileJournal
-from .transfer.credentials import ExpiringCredentials
+from .. import __version__
+from .words import S3Url, Failed, ReaderGoneError, one_line, parse_size, shell_word
+from .profile import Given, Settings, find_settings
+from ..transfer.chain import botocore_credentials
+from ..transfer.journal import FileJournal
+from ..transfer.credentials import ExpiringCredentials
 
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+#: AWS's secrets have 40 characters; what is shorter is some server's default.
+_SECRET_LENGTH = 16
 _LOGGER = "libcloud_s3mpu"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,9 +70,16 @@ class Session:
         self._stack.callback(logger.setLevel, before)
 
     def redacted(self, text: str) -> str:
-        """Take every secret out of a text: nothing puts one in, and nothing that does gets far."""
+        """Take every secret out of a text: nothing puts one in, and nothing that does gets far.
+
+        One that may be a word of its own ("test", "minioadmin") is taken out where it stands alone:
+        the buckets of such services are named so too.
+        """
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "[secret]")
+            if len(secret) >= _SECRET_LENGTH:
+                text = text.replace(secret, "[secret]")
+            else:
+                text = re.sub(rf"(?<![\w/+-]){re.escape(secret)}(?![\w/+-])", "[secret]", text)
         return text
 
     def driver(self) -> Any:
@@ -142,20 +152,31 @@ class Session:
         return " ".join(shell_word(word) for word in ("s3mpu", *words, *options))
 
     def out(self, text: str) -> None:
-        """Write a line to standard output.
+        """Write a line to standard output: names and figures, exactly as they are.
 
         :raises ReaderGoneError: if nobody reads it.
         """
         if sys.stdout is None:
             raise Failed("standard output is closed")
         try:
-            sys.stdout.write(self.redacted(text) + "\n")
+            sys.stdout.write(text + "\n")
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+
+    def flush(self) -> None:
+        """Hand on what was written to standard output.
+
+        :raises ReaderGoneError: if nobody reads it.
+        """
+        try:
+            sys.stdout.flush()
         except BrokenPipeError as error:
             raise ReaderGoneError from error
 
     def note(self, text: str) -> None:
-        """Write a line to standard error."""
-        click.echo(self.redacted(one_line(text)), err=True)
+        """Write a line to standard error; where nobody reads it, nothing is lost."""
+        with suppress(OSError, ValueError):
+            click.echo(self.redacted(one_line(text)), err=True)
 
 
 class _RedactingHandler(logging.Handler):

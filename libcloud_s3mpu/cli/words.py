@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 import signal
+from typing import Any
 from dataclasses import dataclass
 
-from .protocol.limits import GIB, KIB, MIB, TIB
+from ..protocol.limits import GIB, KIB, MIB, TIB
 
 _UNITS = {"": 1, "kib": KIB, "mib": MIB, "gib": GIB, "tib": TIB}
 
@@ -58,6 +59,11 @@ class S3Url:
         if not bucket:
             raise ValueError(f"{text!r} names no bucket: it reads s3://bucket/key")
         return cls(bucket, key)
+
+
+def is_remote(text: Any) -> bool:
+    """Tell whether an argument that may be a file too is an S3 URL."""
+    return isinstance(text, S3Url) or str(text).startswith("s3://")
 
 
 def parse_size(text: str) -> int:

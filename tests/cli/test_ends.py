@@ -52,12 +52,19 @@ def test_a_secret_that_an_error_repeats_is_taken_out(cli: Cli) -> None:
     assert SECRET_KEY not in result.stderr
 
 
+def test_a_secret_that_is_a_word_does_not_rename_what_is_listed(cli: Cli) -> None:
+    cli.environ["AWS_SECRET_ACCESS_KEY"] = "bucket"
+    cli.fake.keyring.credentials["AKIDFAKE"] = ("bucket", None)
+    assert cli("ls").out == "bucket\n"
+    assert "bucketeer" in cli("ls", "s3://bucketeer").stderr
+
+
 def test_wrong_keys_are_one_line(cli: Cli) -> None:
     cli.environ["AWS_SECRET_ACCESS_KEY"] = "wrong-secret"
     for args in (("ls",), ("put", "-", "s3://bucket/a"), ("get", "s3://bucket/a", "-")):
         result = cli(*args, stdin=b"x")
         assert (result.code, result.stderr.count("\n")) == (1, 1), result.stderr
-        assert "403" in result.stderr
+        assert "403" in result.stderr and " for :" not in result.stderr
         assert "wrong-secret" not in result.stderr
 
 
@@ -114,6 +121,45 @@ def test_help_documents_the_exit_codes(cli: Cli) -> None:
         assert cli(command, "--help").code == 0
 
 
+def test_the_list_of_commands_says_what_each_command_says_of_itself() -> None:
+    from libcloud_s3mpu.cli.commands import COMMANDS, commands
+
+    context = commands.make_context("s3mpu", ["ls"])
+    for name, (_, line) in COMMANDS.items():
+        command = commands.get_command(context, name)
+        assert command is not None and command.name == name
+        assert command.get_short_help_str(limit=200) == line
+    assert commands.list_commands(context) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("args", "absent"),
+    [
+        (["--help"], ["rich", "libcloud_s3mpu.web", "libcloud_s3mpu.resumable", "wsgiref"]),
+        (["mb", "--help"], ["rich", "libcloud_s3mpu.web", "libcloud_s3mpu.resumable", "wsgiref"]),
+        (["put", "--help"], ["libcloud_s3mpu.web", "libcloud_s3mpu.resumable", "wsgiref"]),
+    ],
+)
+def test_a_command_waits_for_no_other(args: list[str], absent: list[str]) -> None:
+    code = (
+        "import sys; from libcloud_s3mpu.cli import run; "
+        f"code = run({args!r}, {{}}); "
+        f"sys.exit(code or str([name for name in {absent!r} if name in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("module", ["libcloud_s3mpu", "libcloud_s3mpu.cli"])
+def test_it_runs_as_a_module(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], cwd=ROOT, capture_output=True, timeout=60
+    )
+    assert done.stdout.startswith(b"s3mpu, version ")
+
+
 def test_no_command_is_wrong_usage(cli: Cli) -> None:
     assert cli().code == 2
     assert "no such command 'nope'" in cli("nope").stderr.lower()
@@ -127,7 +173,7 @@ def test_a_missing_extra_is_one_line(missing: str) -> None:
     )
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code, "ls"], env=environ, capture_output=True, timeout=60
+        [sys.executable, "-c", code, "get", "--help"], env=environ, capture_output=True, timeout=60
     )
     assert done.returncode == 2
     assert done.stderr.decode() == (

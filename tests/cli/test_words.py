@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from libcloud_s3mpu.cli_words import S3Url, one_line, printable, size_text, parse_size
+from libcloud_s3mpu.cli.words import S3Url, one_line, printable, size_text, parse_size
 
 
 @pytest.mark.parametrize(
