@@ -19,13 +19,22 @@ from libcloud.storage.types import (
     ContainerAlreadyExistsError,
 )
 
-from .words import S3Url, Failed, Interrupted
-from ..protocol.errors import S3MultipartError, ObjectMissingError
+from .words import S3Url, Failed, Interrupted, one_line
+from ..protocol.errors import (
+    S3MultipartError,
+    AccessDeniedError,
+    ObjectMissingError,
+    ContainerMissingError,
+)
+from ..transfer.credentials import CredentialsError
 
 #: How the line begins that tells a program how to go on (:mod:`libcloud_s3mpu.transfer.cleanup`).
 KEPT = "The upload was kept: "
 
 
+#: What an answer to a HEAD cannot say, as it has no body.
+_NO_REASON = "wrong keys, or keys that may not see it; s3mpu ls may be told more"
+_KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see aws configure"
 #: What asks for the object that its error names; a copy's error names the one to be made.
 _ASKING = ("HeadObject", "GetObject", "DeleteObject")
 
@@ -41,6 +50,12 @@ def about(url: S3Url) -> Iterator[None]:
 
 def words_of(error: BaseException) -> str:
     """Give an error's text. The inherited methods raise libcloud's own, whose str() is a repr."""
+    if isinstance(error, ContainerMissingError) and error.operation == "HeadBucket":
+        return f"no such container: {error.container_name}"
+    if isinstance(error, AccessDeniedError) and str(error.operation).startswith("Head"):
+        return f"{error.value} ({_NO_REASON})"
+    if isinstance(error, CredentialsError) and error.__cause__ is not None:
+        return f"no credentials: {one_line(str(error.__cause__))}; {_KEYS}"
     if isinstance(error, ObjectMissingError) and error.operation in _ASKING:
         return f"no such object: {S3Url(str(error.container), str(error.object_name))}"
     if isinstance(error, S3MultipartError):
@@ -62,7 +77,7 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
-    if isinstance(error, ValueError):
+    if isinstance(error, (ValueError, ImportError)):
         return str(error)
     return f"{type(error).__name__}: {error} (--debug shows where)"
 

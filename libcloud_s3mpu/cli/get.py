@@ -39,6 +39,8 @@ def _local_dest(text: Any) -> str:
     """Click's type for what ``get`` writes."""
     if is_remote(text):
         raise click.BadParameter(f"{text!r} is no file: s3mpu cp copies on the service")
+    if not text:
+        raise click.BadParameter("it is empty: name a file, a directory, or - for standard output")
     return str(text)
 
 

@@ -40,6 +40,8 @@ class Watch:
         self._on_change = on_change
         self._is_aborted = False
         self.is_completed = False
+        #: Whether anything was told of the upload at all.
+        self.has_begun = False
         self.upload_id: str | None = None
         self.uploaded_bytes = 0
         self.in_flight = 0
@@ -48,6 +50,7 @@ class Watch:
         self.part_sizes: Counter[int] = Counter()
 
     def __call__(self, event: Any) -> None:
+        self.has_begun = True
         self.upload_id = event.upload_id or self.upload_id
         if isinstance(event, (PartStarted, PartUploaded)):
             self.in_flight = event.in_flight

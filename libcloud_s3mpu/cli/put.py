@@ -122,7 +122,9 @@ def followed(
     except BaseException as error:
         upload_id = watch.upload_id or getattr(error, "upload_id", None)
         kept = _kept(journal, upload_id)
-        if kept is None:
+        if kept is None and title == "resume" and not watch.has_begun:
+            session.outcome = "nothing was sent"
+        elif kept is None:
             session.outcome = watch.outcome(error)
         else:
             what = f"{len(kept.parts)} parts, {size_text(kept.size)}"

@@ -25,9 +25,11 @@ from ..web.tus import TusHandler
 from ..web.page import UploadPage
 from ..web.wsgi import wsgi_app
 from ..resumable import ResumableUploads, UploadNotFoundError
-from ..protocol.errors import ServiceError, ContainerMissingError
+from ..protocol.errors import ServiceError, ContainerMissingError, ExpiredCredentialsError
 
 _DEFAULT_PREFIX = "uploads/"
+#: What a service says of keys that are none; other refusals may be meant for CORS alone.
+_NO_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 #: Without a byte for so long, a client is taken for gone, in seconds; tusd has the same (v2.9).
 _IDLE_SECONDS = 60
 
@@ -155,7 +157,10 @@ def _look_at_cors(
         problems = driver.ex_check_cors(container, origins)
     except ContainerMissingError:
         raise
-    except ServiceError as error:  # Not allowed to look, or a service without CORS.
+    except ServiceError as error:
+        if error.s3_code in _NO_KEYS or isinstance(error, ExpiredCredentialsError):
+            raise
+        # Not allowed to look, or a service without CORS.
         session.note(f"warning: cannot see whether the bucket lets pages upload: {error}")
         return
     for problem in problems:

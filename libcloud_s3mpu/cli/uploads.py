@@ -38,7 +38,7 @@ def age(text: Any) -> float:
     return float(int(match[1]) * _SECONDS[match[2]])
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 @service_options
 def uploads() -> None:
     """See and end multipart uploads that were begun and not completed.

@@ -68,6 +68,32 @@ def test_wrong_keys_are_one_line(cli: Cli) -> None:
         assert "wrong-secret" not in result.stderr
 
 
+def test_a_refused_head_says_what_that_may_mean(cli: Cli) -> None:
+    cli.environ["AWS_SECRET_ACCESS_KEY"] = "wrong-secret"
+    for args in (("get", "s3://bucket/a", "-"), ("cp", "s3://bucket/a", "s3://bucket/b")):
+        result = cli(*args)
+        assert (result.code, result.stderr.count("\n")) == (1, 1)
+        assert "HTTP 403 (wrong keys, or keys that may not see it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"]
+)
+def test_a_line_feed_in_what_is_signed_with_is_refused(cli: Cli, name: str) -> None:
+    cli.environ[name] = "copied\n"
+    result = cli("put", "-", "s3://bucket/a", stdin=b"x")
+    assert (result.code, result.stderr.count("\n")) == (1, 1)
+    assert "holds a control character" in result.stderr and "copied\\n" not in result.stderr
+    assert cli.fake.requests == []
+
+
+def test_a_group_without_its_command_is_one_line(cli: Cli) -> None:
+    for args in ((), ("uploads",)):
+        result = cli(*args)
+        assert (result.code, result.stderr.count("\n")) == (2, 1)
+        assert "missing command" in result.stderr.lower()
+
+
 def test_no_service_is_one_line(cli: Cli) -> None:
     cli.monkeypatch.setattr("libcloud_s3mpu.protocol.retry.RetryPolicy.delay_before", _no_delay)
     for args in (("ls",), ("put", "-", "s3://bucket/a"), ("rm", "s3://bucket/a")):
@@ -99,6 +125,13 @@ def test_tls_trusts_whom_it_is_told_to(cli: Cli) -> None:
         refused = cli("ls")
         assert (refused.code, refused.stderr.count("\n")) == (1, 1)
         assert "certificate" in refused.stderr.lower()
+        no_bundle = Path(cli.environ["HOME"], "none.pem")
+        no_bundle.write_text("nothing")
+        refused = cli("ls", "--ca-bundle", str(no_bundle))
+        assert (refused.code, refused.stderr) == (
+            1,
+            f"s3mpu: CA bundle {no_bundle} holds no certificate (PEM)\n",
+        )
         assert cli("ls", "--ca-bundle", str(server.ca_file)).out == "tls\n"
         assert cli("ls", "--no-verify-ssl").out == "tls\n"
         cli.environ["AWS_CA_BUNDLE"] = str(server.ca_file)

@@ -263,7 +263,7 @@ def test_an_upload_that_is_gone_must_begin_anew(cli: Cli, file: Path) -> None:
     cli.fake.uploads.clear()
     result = cli("resume", upload_id, str(file))
     assert (result.code, result.stderr.count("\n")) == (1, 1)
-    assert "upload the source anew" in result.stderr
+    assert "upload the source anew" in result.stderr and "nothing was sent" in result.stderr
     assert saved(cli) == []
 
 

@@ -12,6 +12,7 @@ from tests.fake_s3 import FakeS3
 from tests.web.doors import Sent, SocketDoor, head_of
 from tests.cli.conftest import BUCKET, Cli, ended
 from tests.unit.test_cors import Bucket
+from tests.fake_s3.messages import Response
 from tests.web.test_tus_core import until
 
 
@@ -94,6 +95,18 @@ def test_serve_says_at_once_what_cannot_work(cli: Cli) -> None:
         assert result.code not in (0, None), arguments
         assert said in result.stderr, result.stderr
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--tus",)])
+def test_serve_with_keys_that_are_none_says_so_before_it_listens(
+    cli: Cli, more: tuple[str, ...]
+) -> None:
+    body = b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
+    refused = Response(status=403, headers=(("content-length", str(len(body))),), body=body)
+    cli.monkeypatch.setattr(Bucket, "handle", lambda *_, **also: refused)
+    result = ended(cli.start("serve", "s3://bucket/in", "--port", "0", *more))
+    assert (result.code, result.stdout, result.stderr.count("\n")) == (1, b"", 1)
+    assert "SignatureDoesNotMatch" in result.stderr
 
 
 def test_serve_of_a_service_without_cors(cli: Cli) -> None:
