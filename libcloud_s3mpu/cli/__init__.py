@@ -37,6 +37,7 @@ EXIT_READER_GONE = 141
 
 def main() -> int:
     """Run the command line of this process; give its exit code."""
+    _take_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # Keys are any Unicode; a terminal's encoding need not be.
         reconfigure = getattr(stream, "reconfigure", None)
@@ -47,8 +48,9 @@ def main() -> int:
             code = run(sys.argv[1:], os.environ)
     except Interrupted as error:
         code = error.exit_code
-    if not _is_flushed():
+    if not _is_flushed(sys.stdout):
         code = code or EXIT_READER_GONE
+    _is_flushed(sys.stderr)  # Who does not want to be told is not told; that is no failure.
     return code
 
 
@@ -128,16 +130,29 @@ def _usage_text(error: Any) -> str:
 # -- streams -----------------------------------------------------------------------------------
 
 
-def _is_flushed() -> bool:
-    """Flush standard output; if it is gone, point it elsewhere, or Python complains at exit."""
+def _take_closed_streams() -> None:
+    """Open what was closed when we began: a socket must not become number 1 or 2.
+
+    Python's own streams stay closed, so that a command can say so.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # It takes the lowest number that is free.
+
+
+def _is_flushed(stream: Any) -> bool:
+    """Flush a stream; if it is gone, point it elsewhere, or Python complains at exit."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        if stream is not None:
+            stream.flush()
         return True
     except OSError:
         with suppress(OSError, ValueError):
             devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, sys.stdout.fileno())
+            os.dup2(devnull, stream.fileno())
         return False
 
 

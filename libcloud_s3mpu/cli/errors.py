@@ -34,6 +34,8 @@ KEPT = "The upload was kept: "
 
 #: What an answer to a HEAD cannot say, as it has no body.
 _NO_REASON = "wrong keys, or keys that may not see it; s3mpu ls may be told more"
+#: What OpenSSL's word for an answer that is no TLS means, nearly always.
+_NO_TLS = "the endpoint may speak plain http://"
 _KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see aws configure"
 #: What asks for the object that its error names; a copy's error names the one to be made.
 _ASKING = ("HeadObject", "GetObject", "DeleteObject")
@@ -59,7 +61,8 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, ObjectMissingError) and error.operation in _ASKING:
         return f"no such object: {S3Url(str(error.container), str(error.object_name))}"
     if isinstance(error, S3MultipartError):
-        return str(error).partition(f"\n{KEPT}")[0]  # A terminal is told the command instead.
+        text = str(error).partition(f"\n{KEPT}")[0]  # A terminal is told the command instead.
+        return f"{text} ({_NO_TLS})" if "WRONG_VERSION_NUMBER" in text else text
     if isinstance(error, (Failed, Interrupted)):
         return str(error)
     if isinstance(error, KeyboardInterrupt):

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 
 import click
 
-from .words import S3Url, Failed, ReaderGoneError, is_remote, rate_text, size_text
+from .words import S3Url, Failed, ReaderGoneError, is_remote, rate_text, size_text, is_terminal
 from .errors import about
 from .service import Session, object_url, service_options
-from .progress import Display, is_terminal
+from .progress import Display
 
 _READ_SIZE = 1024 * 1024
 

@@ -19,7 +19,7 @@ from rich.table import Column
 from rich.console import Console
 from rich.progress import Task, Progress, BarColumn, TextColumn, ProgressColumn
 
-from .words import rate_text, size_text
+from .words import rate_text, size_text, is_terminal
 from ..protocol.errors import (
     SourceError,
     ServiceError,
@@ -176,10 +176,6 @@ class Display:
         if resident := resident_bytes():
             line += f", {size_text(resident)} resident"
         return line
-
-
-def is_terminal(stream: Any) -> bool:
-    return stream is not None and not stream.closed and bool(stream.isatty())
 
 
 # -- memory ------------------------------------------------------------------------------------

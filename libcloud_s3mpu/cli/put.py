@@ -20,10 +20,10 @@ from collections.abc import Iterator
 import click
 from libcloud.storage.base import Container
 
-from .words import S3Url, is_remote, rate_text, size_text
+from .words import S3Url, is_remote, rate_text, size_text, is_terminal
 from .service import Session, size, s3_url, positive_size, service_options
 from .signals import WakefulReader
-from .progress import Watch, Display, is_terminal
+from .progress import Watch, Display
 from ..protocol.errors import SourceError
 from ..protocol.options import UploadOptions
 from ..protocol.session import UploadSession

@@ -19,9 +19,8 @@ import click
 from libcloud.storage.base import Container
 
 from .put import told, followed, pairs_of, interruptible
-from .words import S3Url, Failed, printable, size_text
+from .words import S3Url, Failed, printable, size_text, is_terminal
 from .service import Session, size, object_url, positive_size, service_options
-from .progress import is_terminal
 from ..sessions import endpoint_of
 from ..protocol.options import UploadOptions
 from ..protocol.session import State, UploadSession

@@ -92,6 +92,8 @@ def serve(
     if is_tus and sets_cors:
         raise click.UsageError("--set-cors is for the page: tus needs no CORS rule")
     base_path = base_path or "/files"
+    if not host:
+        raise click.UsageError("--host is empty: 0.0.0.0 listens on every address")
     if not base_path.startswith("/"):
         raise click.UsageError("--base-path begins with a slash")
     app = _App()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 import logging
 import warnings
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from collections.abc import Mapping, Callable, Iterator
 import click
 
 from .. import __version__
-from .words import S3Url, Failed, ReaderGoneError, one_line, parse_size, shell_word
+from .words import S3Url, Failed, ReaderGoneError, one_line, parse_size, shell_word, is_terminal
 from .profile import Given, Settings, find_settings
 from ..transfer.chain import botocore_credentials
 from ..transfer.journal import FileJournal
@@ -31,6 +32,10 @@ _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 #: AWS's secrets have 40 characters; what is shorter is some server's default.
 _SECRET_LENGTH = 16
 _LOGGER = "libcloud_s3mpu"
+_ATTEMPTS = f"{_LOGGER}.attempt"
+#: How long a command may fail behind the scenes before a terminal is told: three of its six
+#: attempts are over by then where the service refuses at once.
+_SILENT_SECONDS = 5.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +50,8 @@ class Session:
         silent = logging.NullHandler()  # else Python prints warnings, which our last line repeats
         logger.addHandler(silent)
         self._stack.callback(logger.removeHandler, silent)
+        if is_terminal(sys.stderr):
+            self._tell_of_waits()
         self._secrets = {environ[name] for name in _SECRETS if environ.get(name)}
         self.given: dict[str, Any] = {}
         self.is_debug = False
@@ -66,6 +73,15 @@ class Session:
         before = logger.level
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
+        self._stack.callback(logger.removeHandler, handler)
+        self._stack.callback(logger.setLevel, before)
+
+    def _tell_of_waits(self) -> None:
+        """Say what fails when it takes long: a person at a terminal waits for something else."""
+        logger = logging.getLogger(_ATTEMPTS)
+        handler, before = _WaitHandler(self.note), logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
         self._stack.callback(logger.removeHandler, handler)
         self._stack.callback(logger.setLevel, before)
 
@@ -190,6 +206,21 @@ class _RedactingHandler(logging.Handler):
             sys.stderr.write(self._redacted(one_line(self.format(record))) + "\n")
         except Exception:
             self.handleError(record)
+
+
+class _WaitHandler(logging.Handler):
+    """Shows a failed attempt if nothing was said for some seconds."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._note = note
+        self._said = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now - self._said >= _SILENT_SECONDS:
+            self._said = now
+            self._note(f"s3mpu: {record.getMessage()}")
 
 
 @contextmanager

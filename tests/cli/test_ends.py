@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import signal
+import itertools
 import subprocess
 from typing import Any
 from pathlib import Path
@@ -104,6 +106,47 @@ def test_no_service_is_one_line(cli: Cli) -> None:
 
 def _no_delay(*unused: object, **also: object) -> float:
     return 0.0
+
+
+def test_plain_http_behind_https_is_guessed() -> None:
+    from libcloud_s3mpu.cli.errors import words_of
+    from libcloud_s3mpu.protocol.errors import TransportError
+
+    error = TransportError("ListBuckets failed: SSLError: [SSL: WRONG_VERSION_NUMBER] wrong")
+    assert words_of(error).endswith(" wrong (the endpoint may speak plain http://)")
+
+
+@pytest.mark.parametrize(("is_terminal", "notes"), [(True, 1), (False, 0)])
+def test_a_terminal_is_told_what_is_waited_for(cli: Cli, is_terminal: bool, notes: int) -> None:
+    cli.monkeypatch.setattr("libcloud_s3mpu.protocol.retry.RetryPolicy.delay_before", _no_delay)
+    cli.monkeypatch.setattr("libcloud_s3mpu.cli.service.is_terminal", lambda _: is_terminal)
+    now = itertools.count(0, 4.0)
+    cli.monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    cli.fake.script("ListBuckets", *[faults.error("InternalError")] * 3)
+    result = cli("ls")
+    assert result.out == "bucket\n"
+    assert result.stderr.count("failed, next in") >= notes
+    assert bool(result.stderr) is bool(notes)
+
+
+@pytest.mark.parametrize("closing", [">&-", "<&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_streams_that_are_closed_or_full_change_no_outcome(
+    cli: Cli, tmp_path: Path, closing: str
+) -> None:
+    if "full" in closing and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    (tmp_path / "file").write_bytes(b"x" * (PART + 1))
+    command = f"{sys.executable} -W ignore -m libcloud_s3mpu put file s3://bucket/a {closing}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **cli.environ},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(cli.objects["a"].body) == PART + 1
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://x?y", "http://u:p@x"])
