@@ -84,9 +84,8 @@ def _ended(error: BaseException, session: Session) -> int:
     """Say in one line how a command failed; give the exit code."""
     import click
 
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else EXIT_FAILED
-    if isinstance(error, (ReaderGoneError, BrokenPipeError)):
+    # click exits by itself for one reason only: its help met a pipe that nobody reads.
+    if isinstance(error, (ReaderGoneError, BrokenPipeError, SystemExit)):
         return EXIT_READER_GONE
     if isinstance(error, click.UsageError):
         _say(_usage_text(error))

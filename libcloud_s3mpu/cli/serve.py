@@ -9,6 +9,7 @@ machine alone unless told otherwise. Apps mount :class:`~libcloud_s3mpu.web.tus.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 from threading import Thread
 from contextlib import suppress
@@ -40,6 +41,10 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are no news; what the handler could not do is in its log."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Requests(WSGIRequestHandler):
@@ -98,9 +103,10 @@ def serve(
         raise click.UsageError("--base-path begins with a slash")
     app = _App()
     try:
-        server = make_server(host, port, app, _Server, _Requests)
+        server = make_server(host, port, app, _Server6 if ":" in host else _Server, _Requests)
     except OSError as error:
-        raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        text = f"cannot listen on {_in_url(host)}:{port}: {error.strerror}"
+        raise click.UsageError(text) from error
     try:
         driver = session.driver()
         container = Container(where.bucket, {}, driver)

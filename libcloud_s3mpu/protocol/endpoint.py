@@ -181,7 +181,8 @@ class Endpoint:
         """
         parts = urlsplit(url)
         is_host = parts.hostname and not _NO_HOST.search(parts.hostname)
-        if parts.query or parts.fragment or "@" in url:  # A password may be in it: not quoted.
+        # A password may be in it: it is not quoted.
+        if parts.query or parts.fragment or "@" in url:
             raise ValueError("an endpoint URL has no query, fragment, user or password")
         if parts.scheme not in ("http", "https") or not is_host or not _has_port(parts):
             raise ValueError(f"an endpoint URL reads https://host[:port][/base], not {url!r}")

@@ -236,6 +236,15 @@ def test_it_runs_as_a_module(module: str) -> None:
     assert done.stdout.startswith(b"s3mpu, version ")
 
 
+def test_help_that_nobody_reads_ends_quietly(cli: Cli) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = cli.start("--help", stdout=writer)
+    os.close(writer)
+    result = ended(child)
+    assert (result.code, result.stderr) == (141, "")
+
+
 def test_no_command_is_wrong_usage(cli: Cli) -> None:
     assert cli().code == 2
     assert "no such command 'nope'" in cli("nope").stderr.lower()

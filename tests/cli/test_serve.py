@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import signal
+import socket
+import http.client
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -95,6 +98,23 @@ def test_serve_says_at_once_what_cannot_work(cli: Cli) -> None:
         assert result.code not in (0, None), arguments
         assert said in result.stderr, result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_serve_listens_on_an_address_of_ip_6(cli: Cli) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("there is no IPv6 here")
+    child = cli.start("serve", "s3://bucket/in", "--tus", "--port", "0", "--host", "::1")
+    assert child.stdout is not None
+    line = child.stdout.readline().decode()
+    if not line and "Cannot assign" in (said := ended(child).stderr):
+        pytest.skip(said)
+    assert line.startswith("tus 1.0.0 at http://[::1]:"), line
+    port = urlsplit(line.split()[-1]).port or 0
+    with closing(http.client.HTTPConnection("::1", port, timeout=10)) as connection:
+        connection.request("OPTIONS", "/files")
+        assert connection.getresponse().status == 204
+    child.send_signal(signal.SIGINT)
+    assert ended(child).code == 130
 
 
 @pytest.mark.parametrize("more", [(), ("--tus",)])
