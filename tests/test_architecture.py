@@ -107,7 +107,7 @@ def under(folder: str) -> list[Path]:
 
 
 def is_cli(path: Path) -> bool:
-    return path.name.startswith("cli") or "cli" in path.relative_to(PACKAGE).parts[:-1]
+    return path.relative_to(PACKAGE).parts[0] == "cli"
 
 
 def test_the_package_was_found() -> None:

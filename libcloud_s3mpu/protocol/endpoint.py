@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from .errors import InvalidRequestError
 
@@ -26,6 +26,8 @@ _DNS_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
 #: What is no bucket name anywhere. RGW tenants ("tenant:bucket") and old upper-case or underscored
 #: names stay allowed; S3 itself refuses the rest.
 _BUCKET = re.compile(r"[A-Za-z0-9._:-]{1,255}\Z")
+#: What no host's name holds (RFC 3986, section 3.2.2); names beyond ASCII stay allowed.
+_NO_HOST = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]")
 #: Hosts that take only virtual-host addressing (accelerate, S3 Express, access points, whose
 #: "bucket" is ``name-account``; Amazon S3 User Guide and API Reference, read 2026-11).
 _VIRTUAL_ONLY = re.compile(
@@ -148,6 +150,14 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def _has_port(parts: SplitResult) -> bool:
+    """Tell whether a URL's port is a number that ports may have, or is left out."""
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One service's address.
@@ -170,11 +180,13 @@ class Endpoint:
             query, fragment, user or password.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"an endpoint URL reads https://host[:port][/base], not {url!r}")
-        if parts.query or parts.fragment or parts.username is not None:
+        is_host = parts.hostname and not _NO_HOST.search(parts.hostname)
+        # A password may be in it: it is not quoted.
+        if parts.query or parts.fragment or "@" in url:
             raise ValueError("an endpoint URL has no query, fragment, user or password")
-        host = bracketed(parts.hostname)
+        if parts.scheme not in ("http", "https") or not is_host or not _has_port(parts):
+            raise ValueError(f"an endpoint URL reads https://host[:port][/base], not {url!r}")
+        host = bracketed(parts.hostname or "")
         port = parts.port or (443 if parts.scheme == "https" else 80)
         base = quote(parts.path.rstrip("/"), safe=_KEY_SAFE + "%")
         return cls(parts.scheme, host, port, base, addressing)

@@ -183,7 +183,8 @@ def described(request: S3Request) -> str:
     if request.part_number is not None:
         details.append(f"part {request.part_number}")
     suffix = f" ({', '.join(details)})" if details else ""
-    return f"{request.operation} failed for {where}{suffix}"
+    # A request for the service itself names nothing: the list of the containers.
+    return f"{request.operation} failed" + (f" for {where}{suffix}" if where else suffix)
 
 
 def parse_body(

@@ -33,7 +33,8 @@ class UploadOptions:
     :param part_size_bytes: size of the first parts; None chooses (5 MiB, growing by the schedule of
         :mod:`~libcloud_s3mpu.protocol.partsize`).
     :param memory_budget_bytes: bound on the bytes of parts held in memory; a part larger than half
-        of it waits in a temporary file instead.
+        of it waits in a temporary file instead. So a budget below one part is no error: all parts
+        wait in files then, two at a time.
     :param concurrency: how many parts may be in flight. 1 sends everything from the calling
         thread; None starts workers as the network asks for them, 20 at most.
     :param checksum: the check that each part carries: ``"auto"``, None, or one of ``crc32``,

@@ -15,10 +15,13 @@ import hashlib
 from dataclasses import field, dataclass
 from collections.abc import Mapping
 
+from .errors import InvalidRequestError
+
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _SIGNED = frozenset({"host", "content-type", "content-md5", "range"})
 _SPACES = re.compile(r" {2,}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,26 @@ def canonical_headers(headers: Mapping[str, str]) -> tuple[str, str]:
     return block, ";".join(names)
 
 
+def _broken(credentials: Credentials, region: str) -> str | None:
+    """Name what would begin a line of its own in a request's head.
+
+    It raises nothing: no traceback is to have a secret among its locals.
+    """
+    values = {
+        "access key": credentials.access_key,
+        "secret key": credentials.secret_key,
+        "session token": credentials.token or "",
+        "region": region,
+    }
+    return next((name for name, value in values.items() if _CONTROL.search(value)), None)
+
+
 class Signer:
     """Signs requests of one key pair for one region; the day's key is derived once.
 
     Any number of threads may use one signer: all they share is one tuple that is replaced whole.
+
+    :raises InvalidRequestError: (a ValueError) for keys or a region that would break a header.
     """
 
     __slots__ = ("credentials", "region", "service", "_day")
@@ -71,6 +90,10 @@ class Signer:
         self.region = region
         self.service = service
         self._day: tuple[str, bytes] = ("", b"")
+        if broken := _broken(credentials, region):
+            raise InvalidRequestError(
+                f"the {broken} holds a control character, maybe a line feed that was copied with it"
+            )
 
     def __repr__(self) -> str:
         return f"<Signer {self.credentials!r} {self.region}/{self.service}>"

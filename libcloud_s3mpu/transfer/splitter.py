@@ -149,8 +149,10 @@ def _as_bytes(chunk: Any) -> Any:
 
 
 def _refuse_chunk(chunk: Any) -> Any:
+    # Integers that are bytes were taken: of [1, 2, 300] only the last is meant.
+    what = "an integer that is no byte (0 to 255)" if type(chunk) is int else type(chunk).__name__
     raise UnsupportedSourceError(
-        f"the source yielded {type(chunk).__name__}; chunks are bytes, other buffers, or str"
+        f"the source yielded {what}; chunks are bytes, other buffers, or str"
     )
 
 

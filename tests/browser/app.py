@@ -11,7 +11,7 @@ from wsgiref.simple_server import make_server
 
 from tests.browser.packages import UPPY, PACKAGES
 from libcloud_s3mpu.web.wsgi import wsgi_app
-from libcloud_s3mpu.cli_serve import _Server, _Requests
+from libcloud_s3mpu.cli.serve import _Server, _Requests
 
 _HTML = b'<!doctype html><meta charset="utf-8"><script type="module" src="/page.mjs"></script>'
 _BLOCK = bytes(((i * i >> 3) ^ i) & 255 for i in range(65537))

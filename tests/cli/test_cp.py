@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.fake_s3 import faults
@@ -49,6 +51,13 @@ def test_objects_are_joined(stored: Cli) -> None:
         ["--join", SOURCE, SOURCE, "s3://bucket/"],
         ["s3://bucket", "s3://bucket/b"],
         [SOURCE],
+        ["file", "another"],
+        ["--join", "file", SOURCE, "s3://bucket/b"],
+        ["file", SOURCE, "s3://bucket/b"],
+        [SOURCE, "file", "--storage-class", "STANDARD_IA"],
+        [SOURCE, "file", "--json"],
+        ["file", "s3://"],
+        ["-", "s3://bucket"],
         ["s3://bucket/dir/", "s3://bucket"],
     ],
 )
@@ -71,3 +80,56 @@ def test_a_failure_is_one_line(stored: Cli) -> None:
     result = stored("cp", SOURCE, "s3://bucket/b", "--quiet")
     assert (result.code, result.stderr.count("\n")) == (1, 1)
     assert "AccessDenied" in result.stderr
+
+
+# -- files, as users of "aws s3 cp" expect -----------------------------------------------------
+
+
+def test_a_file_is_uploaded(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "disk.img"
+    file.write_bytes(BODY)
+    result = cli("cp", str(file), "s3://bucket/images/", "--metadata", "a=1", "--json")
+    assert result.code == 0, result.stderr
+    stored = cli.objects["images/disk.img"]
+    assert (stored.body, dict(stored.metadata)) == (BODY, {"a": "1"})
+    assert result.json["url"] == "s3://bucket/images/disk.img"
+    assert "s3://bucket/images/disk.img: 2.0 MiB" in result.stderr
+    assert cli("cp", "-", "s3://bucket/in", "--quiet", stdin=b"piped").stderr == ""
+    assert cli.objects["in"].body == b"piped"
+
+
+def test_an_object_is_downloaded(stored: Cli, tmp_path: Path) -> None:
+    assert stored("cp", SOURCE, f"{tmp_path}/", "--quiet").code == 0
+    assert (tmp_path / "a +é.bin").read_bytes() == BODY
+    assert stored("cp", SOURCE, "-").stdout == BODY
+
+
+def test_a_name_without_its_scheme_is_told_how_it_is_written(cli: Cli) -> None:
+    result = cli("cp", "bucket/dir/a", "s3://bucket/b")
+    assert (result.code, result.stderr.count("\n")) == (1, 1)
+    assert "No such file" in result.stderr and "s3://bucket/key" in result.stderr
+    result = cli("cp", "bucket/a", "bucket/b")
+    assert result.code == 2 and "s3://bucket/key" in result.stderr
+    assert cli.fake.requests == []
+
+
+def test_a_source_that_is_not_there_is_named_by_its_url(cli: Cli) -> None:
+    result = cli("cp", "s3://bucket/none", "s3://bucket/b")
+    assert (result.code, result.stderr.count("\n")) == (1, 1)
+    assert "no such object: s3://bucket/none" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (("put", SOURCE, "s3://bucket/b"), "s3mpu cp"),
+        (("put", SOURCE, "file"), "s3mpu get"),
+        (("get", SOURCE, "s3://bucket/b"), "s3mpu cp"),
+        (("get", "file", "s3://bucket/b"), "s3mpu put"),
+    ],
+)
+def test_the_wrong_command_names_the_right_one(cli: Cli, args: tuple[str, ...], hint: str) -> None:
+    result = cli(*args)
+    assert (result.code, result.stderr.count("\n")) == (2, 1)
+    assert hint in result.stderr
+    assert cli.fake.requests == []

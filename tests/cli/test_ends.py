@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import signal
+import itertools
 import subprocess
 from typing import Any
 from pathlib import Path
@@ -52,13 +54,46 @@ def test_a_secret_that_an_error_repeats_is_taken_out(cli: Cli) -> None:
     assert SECRET_KEY not in result.stderr
 
 
+def test_a_secret_that_is_a_word_does_not_rename_what_is_listed(cli: Cli) -> None:
+    cli.environ["AWS_SECRET_ACCESS_KEY"] = "bucket"
+    cli.fake.keyring.credentials["AKIDFAKE"] = ("bucket", None)
+    assert cli("ls").out == "bucket\n"
+    assert "bucketeer" in cli("ls", "s3://bucketeer").stderr
+
+
 def test_wrong_keys_are_one_line(cli: Cli) -> None:
     cli.environ["AWS_SECRET_ACCESS_KEY"] = "wrong-secret"
     for args in (("ls",), ("put", "-", "s3://bucket/a"), ("get", "s3://bucket/a", "-")):
         result = cli(*args, stdin=b"x")
         assert (result.code, result.stderr.count("\n")) == (1, 1), result.stderr
-        assert "403" in result.stderr
+        assert "403" in result.stderr and " for :" not in result.stderr
         assert "wrong-secret" not in result.stderr
+
+
+def test_a_refused_head_says_what_that_may_mean(cli: Cli) -> None:
+    cli.environ["AWS_SECRET_ACCESS_KEY"] = "wrong-secret"
+    for args in (("get", "s3://bucket/a", "-"), ("cp", "s3://bucket/a", "s3://bucket/b")):
+        result = cli(*args)
+        assert (result.code, result.stderr.count("\n")) == (1, 1)
+        assert "HTTP 403 (wrong keys, or keys that may not see it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"]
+)
+def test_a_line_feed_in_what_is_signed_with_is_refused(cli: Cli, name: str) -> None:
+    cli.environ[name] = "copied\n"
+    result = cli("put", "-", "s3://bucket/a", stdin=b"x")
+    assert (result.code, result.stderr.count("\n")) == (1, 1)
+    assert "holds a control character" in result.stderr and "copied\\n" not in result.stderr
+    assert cli.fake.requests == []
+
+
+def test_a_group_without_its_command_is_one_line(cli: Cli) -> None:
+    for args in ((), ("uploads",)):
+        result = cli(*args)
+        assert (result.code, result.stderr.count("\n")) == (2, 1)
+        assert "missing command" in result.stderr.lower()
 
 
 def test_no_service_is_one_line(cli: Cli) -> None:
@@ -71,6 +106,47 @@ def test_no_service_is_one_line(cli: Cli) -> None:
 
 def _no_delay(*unused: object, **also: object) -> float:
     return 0.0
+
+
+def test_plain_http_behind_https_is_guessed() -> None:
+    from libcloud_s3mpu.cli.errors import words_of
+    from libcloud_s3mpu.protocol.errors import TransportError
+
+    error = TransportError("ListBuckets failed: SSLError: [SSL: WRONG_VERSION_NUMBER] wrong")
+    assert words_of(error).endswith(" wrong (the endpoint may speak plain http://)")
+
+
+@pytest.mark.parametrize(("is_terminal", "notes"), [(True, 1), (False, 0)])
+def test_a_terminal_is_told_what_is_waited_for(cli: Cli, is_terminal: bool, notes: int) -> None:
+    cli.monkeypatch.setattr("libcloud_s3mpu.protocol.retry.RetryPolicy.delay_before", _no_delay)
+    cli.monkeypatch.setattr("libcloud_s3mpu.cli.service.is_terminal", lambda _: is_terminal)
+    now = itertools.count(0, 4.0)
+    cli.monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    cli.fake.script("ListBuckets", *[faults.error("InternalError")] * 3)
+    result = cli("ls")
+    assert result.out == "bucket\n"
+    assert result.stderr.count("failed, next in") >= notes
+    assert bool(result.stderr) is bool(notes)
+
+
+@pytest.mark.parametrize("closing", [">&-", "<&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_streams_that_are_closed_or_full_change_no_outcome(
+    cli: Cli, tmp_path: Path, closing: str
+) -> None:
+    if "full" in closing and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    (tmp_path / "file").write_bytes(b"x" * (PART + 1))
+    command = f"{sys.executable} -W ignore -m libcloud_s3mpu put file s3://bucket/a {closing}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **cli.environ},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(cli.objects["a"].body) == PART + 1
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://x?y", "http://u:p@x"])
@@ -92,6 +168,13 @@ def test_tls_trusts_whom_it_is_told_to(cli: Cli) -> None:
         refused = cli("ls")
         assert (refused.code, refused.stderr.count("\n")) == (1, 1)
         assert "certificate" in refused.stderr.lower()
+        no_bundle = Path(cli.environ["HOME"], "none.pem")
+        no_bundle.write_text("nothing")
+        refused = cli("ls", "--ca-bundle", str(no_bundle))
+        assert (refused.code, refused.stderr) == (
+            1,
+            f"s3mpu: CA bundle {no_bundle} holds no certificate (PEM)\n",
+        )
         assert cli("ls", "--ca-bundle", str(server.ca_file)).out == "tls\n"
         assert cli("ls", "--no-verify-ssl").out == "tls\n"
         cli.environ["AWS_CA_BUNDLE"] = str(server.ca_file)
@@ -114,6 +197,54 @@ def test_help_documents_the_exit_codes(cli: Cli) -> None:
         assert cli(command, "--help").code == 0
 
 
+def test_the_list_of_commands_says_what_each_command_says_of_itself() -> None:
+    from libcloud_s3mpu.cli.commands import COMMANDS, commands
+
+    context = commands.make_context("s3mpu", ["ls"])
+    for name, (_, line) in COMMANDS.items():
+        command = commands.get_command(context, name)
+        assert command is not None and command.name == name
+        assert command.get_short_help_str(limit=200) == line
+    assert commands.list_commands(context) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("args", "absent"),
+    [
+        (["--help"], ["rich", "libcloud_s3mpu.web", "libcloud_s3mpu.resumable", "wsgiref"]),
+        (["mb", "--help"], ["rich", "libcloud_s3mpu.web", "libcloud_s3mpu.resumable", "wsgiref"]),
+        (["put", "--help"], ["libcloud_s3mpu.web", "libcloud_s3mpu.resumable", "wsgiref"]),
+    ],
+)
+def test_a_command_waits_for_no_other(args: list[str], absent: list[str]) -> None:
+    code = (
+        "import sys; from libcloud_s3mpu.cli import run; "
+        f"code = run({args!r}, {{}}); "
+        f"sys.exit(code or str([name for name in {absent!r} if name in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("module", ["libcloud_s3mpu", "libcloud_s3mpu.cli"])
+def test_it_runs_as_a_module(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], cwd=ROOT, capture_output=True, timeout=60
+    )
+    assert done.stdout.startswith(b"s3mpu, version ")
+
+
+def test_help_that_nobody_reads_ends_quietly(cli: Cli) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = cli.start("--help", stdout=writer)
+    os.close(writer)
+    result = ended(child)
+    assert (result.code, result.stderr) == (141, "")
+
+
 def test_no_command_is_wrong_usage(cli: Cli) -> None:
     assert cli().code == 2
     assert "no such command 'nope'" in cli("nope").stderr.lower()
@@ -127,7 +258,7 @@ def test_a_missing_extra_is_one_line(missing: str) -> None:
     )
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code, "ls"], env=environ, capture_output=True, timeout=60
+        [sys.executable, "-c", code, "get", "--help"], env=environ, capture_output=True, timeout=60
     )
     assert done.returncode == 2
     assert done.stderr.decode() == (

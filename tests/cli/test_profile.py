@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from libcloud_s3mpu.cli_words import Failed
-from libcloud_s3mpu.cli_profile import Given, Settings, find_settings
+from libcloud_s3mpu.cli.words import Failed
+from libcloud_s3mpu.cli.profile import Given, Settings, find_settings
 
 CREDENTIALS = """
 [default]

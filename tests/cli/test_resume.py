@@ -19,7 +19,7 @@ import pytest
 
 from tests.fake_s3 import faults
 from tests.cli.conftest import PART, Cli, Ended, ended
-from libcloud_s3mpu.cli_words import shell_word
+from libcloud_s3mpu.cli.words import shell_word
 
 pytest.importorskip("filelock", reason="a journal of files needs filelock")
 
@@ -223,6 +223,12 @@ def test_the_list_tells_what_is_there(cli: Cli, file: Path) -> None:
     (row,) = saved(cli)
     assert row["source_bytes"] == len(DATA) and row["saved"].endswith("Z")
     assert row["state"] == "KEPT" and row["parts"] >= 2
+    assert "at least" not in listed.out
+
+
+def test_after_a_crash_the_list_knows_only_the_least(cli: Cli, file: Path) -> None:
+    stopped(cli, str(file), signal.SIGKILL)
+    assert "(at least " in cli("resume", "--list").out
 
 
 def test_an_upload_that_is_not_known_is_one_line(cli: Cli, file: Path) -> None:
@@ -257,7 +263,7 @@ def test_an_upload_that_is_gone_must_begin_anew(cli: Cli, file: Path) -> None:
     cli.fake.uploads.clear()
     result = cli("resume", upload_id, str(file))
     assert (result.code, result.stderr.count("\n")) == (1, 1)
-    assert "upload the source anew" in result.stderr
+    assert "upload the source anew" in result.stderr and "nothing was sent" in result.stderr
     assert saved(cli) == []
 
 
@@ -286,6 +292,8 @@ def test_a_clean_up_leaves_it_alone(cli: Cli, file: Path) -> None:
     stopped(cli, str(file), signal.SIGKILL)
     result = cli("uploads", "clean", "s3://bucket", "--older-than", "0s", "--yes", "--json")
     assert [it["reason"] for it in result.json["skipped"]] == ["a journal owns it"]
+    told = cli("uploads", "clean", "s3://bucket", "--older-than", "0s")
+    assert "  a b  (a journal owns it)\n" in told.out
     assert len(cli.fake.uploads) == 1
 
 

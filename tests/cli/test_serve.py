@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import signal
+import socket
+import http.client
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +15,7 @@ from tests.fake_s3 import FakeS3
 from tests.web.doors import Sent, SocketDoor, head_of
 from tests.cli.conftest import BUCKET, Cli, ended
 from tests.unit.test_cors import Bucket
+from tests.fake_s3.messages import Response
 from tests.web.test_tus_core import until
 
 
@@ -94,6 +98,35 @@ def test_serve_says_at_once_what_cannot_work(cli: Cli) -> None:
         assert result.code not in (0, None), arguments
         assert said in result.stderr, result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_serve_listens_on_an_address_of_ip_6(cli: Cli) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("there is no IPv6 here")
+    child = cli.start("serve", "s3://bucket/in", "--tus", "--port", "0", "--host", "::1")
+    assert child.stdout is not None
+    line = child.stdout.readline().decode()
+    if not line and "Cannot assign" in (said := ended(child).stderr):
+        pytest.skip(said)
+    assert line.startswith("tus 1.0.0 at http://[::1]:"), line
+    port = urlsplit(line.split()[-1]).port or 0
+    with closing(http.client.HTTPConnection("::1", port, timeout=10)) as connection:
+        connection.request("OPTIONS", "/files")
+        assert connection.getresponse().status == 204
+    child.send_signal(signal.SIGINT)
+    assert ended(child).code == 130
+
+
+@pytest.mark.parametrize("more", [(), ("--tus",)])
+def test_serve_with_keys_that_are_none_says_so_before_it_listens(
+    cli: Cli, more: tuple[str, ...]
+) -> None:
+    body = b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
+    refused = Response(status=403, headers=(("content-length", str(len(body))),), body=body)
+    cli.monkeypatch.setattr(Bucket, "handle", lambda *_, **also: refused)
+    result = ended(cli.start("serve", "s3://bucket/in", "--port", "0", *more))
+    assert (result.code, result.stdout, result.stderr.count("\n")) == (1, b"", 1)
+    assert "SignatureDoesNotMatch" in result.stderr
 
 
 def test_serve_of_a_service_without_cors(cli: Cli) -> None:

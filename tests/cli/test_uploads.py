@@ -60,7 +60,10 @@ def test_clean_tells_and_aborts_nothing_without_yes(cli: Cli, fake: FakeS3) -> N
     begin(fake, "new")
     result = cli("uploads", "clean", "s3://bucket")
     assert result.code == 0
-    assert "would abort" in result.out and "old" in result.out and "new" not in result.out
+    lines = [line.split() for line in result.out.splitlines()]
+    assert [line[:2] for line in lines if "old" in line] == [["would", "abort"]]
+    assert [line[:2] for line in lines if "new" in line] == [["left", "alone"]]
+    assert "(it was initiated too lately)" in result.out
     assert "2 uploads seen, 1 would abort, 1 left alone, 0 bytes to free" in result.out
     assert "--yes" in result.stderr
     assert len(fake.uploads) == 2

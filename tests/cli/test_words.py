@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from libcloud_s3mpu.cli_words import S3Url, one_line, printable, size_text, parse_size
+from libcloud_s3mpu.cli.words import S3Url, one_line, printable, size_text, parse_size
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,6 @@ def test_sizes_are_told_in_binary_units(size: int, text: str) -> None:
 
 def test_nothing_printed_moves_the_cursor() -> None:
     assert printable("é\x1b[31m\n\u202e") == "é\\x1b[31m\\n\\u202e"
-    assert one_line("first\n  second\n\n") == "first second"
+    assert one_line("first\n  second\n\n") == "first; second"
+    assert one_line("first:\nsecond.\nthird") == "first: second. third"
+    assert one_line("") == ""

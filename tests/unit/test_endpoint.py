@@ -181,16 +181,20 @@ def test_an_endpoint_is_read_from_its_url(url: str, expected: tuple[Any, ...]) -
 @pytest.mark.parametrize(
     "url",
     ["", "s3.example.com", "ftp://h", "https://", "https:///x", "https://h?x=1", "https://h#x",
-     "https://user@h", "https://user:pw@h", "https://h:99999", "https://h:x"],
+     "https://user@h", "https://user:pw@h", "https://h:99999", "https://h:x", "https://h:0",
+     "http://a b", "http://a\x7fb", "http://{h}"],
 )  # fmt: skip
 def test_what_is_no_endpoint_is_refused(url: str) -> None:
     with pytest.raises(ValueError):
         Endpoint.from_url(url)
 
 
-def test_a_refused_url_does_not_show_its_password() -> None:
+@pytest.mark.parametrize(
+    "url", ["https://u:hunter2@h", "ftp://u:hunter2@h", "u:hunter2@h", "https://u:hunter2@h:x"]
+)
+def test_a_refused_url_does_not_show_its_password(url: str) -> None:
     with pytest.raises(ValueError) as caught:
-        Endpoint.from_url("https://user:hunter2@h")
+        Endpoint.from_url(url)
     assert "hunter2" not in str(caught.value)
 
 

@@ -12,6 +12,7 @@ from libcloud_s3mpu.protocol.messages import (
     Bytes,
     S3Request,
     S3Response,
+    described,
     context_of,
     parse_body,
     service_error,
@@ -43,6 +44,12 @@ def test_an_error_says_what_failed_where_and_what_was_answered() -> None:
     )
     assert (error.http_status, error.s3_code, error.request_id) == (503, "SlowDown", "R1")
     assert {name: getattr(error, name) for name in context_of(PART)} == context_of(PART)
+
+
+def test_a_request_for_the_service_itself_names_nothing() -> None:
+    assert described(S3Request(operation="ListBuckets", method="GET", bucket="")) == (
+        "ListBuckets failed"
+    )
 
 
 def test_an_answer_without_xml_is_quoted_in_one_short_line() -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from tests.fake_s3 import sigv4
 from tests.fake_s3.messages import Request
+from libcloud_s3mpu.protocol.errors import InvalidRequestError
 from libcloud_s3mpu.protocol.signing import Signer, Credentials, signing_key, canonical_headers
 
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -139,3 +140,21 @@ def test_a_signer_cannot_be_pickled() -> None:
         pickle.dumps(signer())
     with pytest.raises(TypeError):
         copy.deepcopy(signer())
+
+
+@pytest.mark.parametrize(
+    ("what", "credentials", "region"),
+    [
+        ("access key", Credentials("AK\nx: y", "secret"), "us-east-1"),
+        ("secret key", Credentials("AK", "hidden\r"), "us-east-1"),
+        ("session token", Credentials("AK", "secret", "hidden\n"), "us-east-1"),
+        ("region", Credentials("AK", "secret"), "us-east-1\0"),
+    ],
+)
+def test_what_would_break_a_header_is_refused_and_not_shown(
+    what: str, credentials: Credentials, region: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=f"the {what} holds a control") as caught:
+        Signer(credentials, region=region)
+    frames = [repr(entry.frame.f_locals) for entry in caught.traceback[1:]]
+    assert frames and not any("hidden" in text for text in (str(caught.value), *frames))

@@ -352,6 +352,11 @@ def test_a_chunk_that_is_no_bytes_is_a_type_error_by_name(item: Any) -> None:
         open_source(iter([b"x", item])).take(10)
 
 
+def test_a_number_among_bytes_is_told_in_words() -> None:
+    with pytest.raises(TypeError, match=r"an integer that is no byte \(0 to 255\)"):
+        open_source([1, 2, 300]).take(10)
+
+
 async def asynchronous() -> AsyncIterator[bytes]:
     yield b""
 

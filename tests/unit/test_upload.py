@@ -247,6 +247,17 @@ def test_a_part_larger_than_half_the_budget_waits_in_a_file(
     assert len(spooled) <= 10
 
 
+@pytest.mark.parametrize("concurrency", CONCURRENCY)
+@pytest.mark.parametrize("budget", [1, 4])
+def test_a_budget_below_one_part_has_all_parts_wait_in_files(
+    running: Service, spooled: list[Any], concurrency: int | None, budget: int
+) -> None:
+    running.upload(chunks(8), memory_budget_bytes=budget, concurrency=concurrency)
+    assert running.stored() == whole(8)
+    assert len(spooled) >= 8
+    assert running.server.max_parts_in_flight <= 2
+
+
 def test_the_folder_for_such_files_is_the_callers_choice(running: Service, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         running.upload(chunks(8), memory_budget_bytes=6, spool_directory=str(tmp_path / "missing"))

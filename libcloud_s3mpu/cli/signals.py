@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signals of the command line: an orderly end, also while standard input keeps us waiting.
 
-Only :mod:`.cli` installs the handlers, for the time of one command. Nothing here knows what is
-cleaned up: that is done by whoever sees :class:`~.cli_words.Interrupted` pass.
+Only :mod:`libcloud_s3mpu.cli` installs the handlers, for the time of one command. Nothing here
+knows what is cleaned up: that is done by whoever sees :class:`~.words.Interrupted` pass.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from contextlib import contextmanager
 from collections.abc import Callable, Iterator
 
-from .cli_words import Interrupted
+from .words import Interrupted
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 #: A pipe's capacity on Linux: no read gives more.

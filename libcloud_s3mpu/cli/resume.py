@@ -2,7 +2,8 @@
 """``s3mpu resume``: go on with an upload that was kept, and list those that were.
 
 What was sent already, and whether the source is the same, is found out by
-:mod:`libcloud_s3mpu.transfer.resume`; where sessions are kept by :mod:`.transfer.journal`.
+:mod:`libcloud_s3mpu.transfer.resume`; where sessions are kept by
+:mod:`libcloud_s3mpu.transfer.journal`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from collections.abc import Iterator
 import click
 from libcloud.storage.base import Container
 
-from .sessions import endpoint_of
-from .cli_words import S3Url, Failed, printable, size_text
-from .cli_service import Session, size, object_url, positive_size, service_options
-from .cli_progress import is_terminal
-from .cli_transfer import told, followed, pairs_of, interruptible
-from .protocol.options import UploadOptions
-from .protocol.session import UploadSession
-from .transfer.journal import FileJournal
-from .protocol.checksums import ALGORITHMS
+from .put import told, followed, pairs_of, interruptible
+from .words import S3Url, Failed, printable, size_text, is_terminal
+from .service import Session, size, object_url, positive_size, service_options
+from ..sessions import endpoint_of
+from ..protocol.options import UploadOptions
+from ..protocol.session import State, UploadSession
+from ..transfer.journal import FileJournal
+from ..protocol.checksums import ALGORITHMS
 
 
 @click.command()
@@ -42,7 +42,12 @@ from .protocol.checksums import ALGORITHMS
 @click.option("--header", metavar="'NAME: VALUE'", multiple=True, help="SSE-C's, once more.")
 @click.option("--part-size", metavar="SIZE", type=positive_size, help="Only with --to.")
 @click.option("--checksum", type=click.Choice(["auto", "none", *ALGORITHMS]), default="auto")
-@click.option("--memory-budget", metavar="SIZE", type=positive_size, help="128MiB unless given.")
+@click.option(
+    "--memory-budget",
+    metavar="SIZE",
+    type=positive_size,
+    help="128MiB unless given; a part above half of it waits in a temporary file.",
+)
 @click.option("--concurrency", metavar="N", type=click.IntRange(1), help="Parts in flight, most.")
 @click.option("--no-sign-payload", is_flag=True, help="Sign headers only, on plain http too.")
 @click.option("--size", metavar="SIZE", type=size, help="The source's exact size, else fail.")
@@ -58,7 +63,7 @@ def resume(
     to: S3Url | None,
     **given: Any,
 ) -> int:
-    """Go on with an upload that put --keep, a crash or a lost network left behind.
+    """Go on with an upload that put --keep or a crash left behind.
 
     \b
       s3mpu resume --list
@@ -75,7 +80,8 @@ def resume(
     if upload_id is None:
         raise click.UsageError("Name an upload, or --list")
     if source == "-" and (sys.stdin is None or is_terminal(sys.stdin)):
-        text = "standard input is a terminal: pipe the source in, or name a file"
+        what = "closed" if sys.stdin is None else "a terminal"
+        text = f"standard input is {what}: pipe the source in, or name a file"
         raise click.BadParameter(text, param_hint="'FILE|-'")
     driver = session.driver()
     saved = _saved(journal, upload_id, endpoint_of(driver.connection.endpoint))
@@ -143,6 +149,7 @@ def _saved(journal: FileJournal, upload_id: str, endpoint: str) -> UploadSession
 
 
 def _list(session: Session, journal: FileJournal, *, is_json: bool) -> None:
+    """List what the journal has: all that is there of an orderly end, less after a crash."""
     uploads = sorted(journal.list(), key=lambda it: it.saved_at or 0.0)
     for it in uploads:
         if is_json:
@@ -150,7 +157,8 @@ def _list(session: Session, journal: FileJournal, *, is_json: bool) -> None:
             continue
         url = printable(str(S3Url(it.container, it.object_name)))
         when = _moment(it.saved_at) or "-"
-        what = f"{len(it.parts)} parts, {size_text(it.size)}"
+        least = "" if it.state is State.KEPT else "at least "
+        what = f"{least}{len(it.parts)} parts, {size_text(it.size)}"
         if it.source_bytes is not None:
             what += f" of {size_text(it.source_bytes)}"
         session.out(f"{when:20}  {printable(str(it.upload_id))}  {url}  ({what})  {it.endpoint}")

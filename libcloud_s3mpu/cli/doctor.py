@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``s3mpu doctor``: what a service can do, as a table, with what follows from it.
 
-Here live its arguments and what it prints; the questions are :mod:`.transfer.probe`.
+Here live its arguments and what it prints; the questions are :mod:`libcloud_s3mpu.transfer.probe`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import json
 import click
 from libcloud.storage.base import Container
 
-from . import ProbeReport
-from .cli_words import S3Url, printable
-from .cli_service import Session, bucket_url, service_options
+from .. import ProbeReport
+from .words import S3Url, printable
+from .service import Session, bucket_url, service_options
 
 _COLOURS = {"yes": "green", "no": "yellow", "ignored": "red", "unknown": "dim"}
 _WIDTH = 100  # Where standard output is no terminal, rows are not folded for one.

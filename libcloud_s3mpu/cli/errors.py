@@ -2,13 +2,15 @@
 """An error's text for a terminal: one line, no repr, no XML, no URL.
 
 This package's errors speak for themselves; those of libcloud's inherited methods and of requests
-do not. Exit codes are in :mod:`.cli`.
+do not. Exit codes are in :mod:`libcloud_s3mpu.cli`.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any
+from contextlib import contextmanager
+from collections.abc import Iterator
 
 from libcloud.common.types import LibcloudError
 from libcloud.storage.types import (
@@ -17,17 +19,50 @@ from libcloud.storage.types import (
     ContainerAlreadyExistsError,
 )
 
-from .cli_words import Failed, Interrupted
-from .protocol.errors import S3MultipartError
+from .words import S3Url, Failed, Interrupted, one_line
+from ..protocol.errors import (
+    S3MultipartError,
+    AccessDeniedError,
+    ObjectMissingError,
+    ContainerMissingError,
+)
+from ..transfer.credentials import CredentialsError
 
-#: How the line begins that tells a program how to go on (:mod:`.transfer.cleanup`).
+#: How the line begins that tells a program how to go on (:mod:`libcloud_s3mpu.transfer.cleanup`).
 KEPT = "The upload was kept: "
 
 
-def words(error: BaseException) -> str:
+#: What an answer to a HEAD cannot say, as it has no body.
+_NO_REASON = "wrong keys, or keys that may not see it; s3mpu ls may be told more"
+#: What OpenSSL's word for an answer that is no TLS means, nearly always.
+_NO_TLS = "the endpoint may speak plain http://"
+_KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see aws configure"
+#: What asks for the object that its error names; a copy's error names the one to be made.
+_ASKING = ("HeadObject", "GetObject", "DeleteObject")
+
+
+@contextmanager
+def about(url: S3Url) -> Iterator[None]:
+    """Name the whole URL of an object that is not there: libcloud's own error has no bucket."""
+    try:
+        yield
+    except ObjectDoesNotExistError as error:
+        raise Failed(f"no such object: {url}") from error
+
+
+def words_of(error: BaseException) -> str:
     """Give an error's text. The inherited methods raise libcloud's own, whose str() is a repr."""
+    if isinstance(error, ContainerMissingError) and error.operation == "HeadBucket":
+        return f"no such container: {error.container_name}"
+    if isinstance(error, AccessDeniedError) and str(error.operation).startswith("Head"):
+        return f"{error.value} ({_NO_REASON})"
+    if isinstance(error, CredentialsError) and error.__cause__ is not None:
+        return f"no credentials: {one_line(str(error.__cause__))}; {_KEYS}"
+    if isinstance(error, ObjectMissingError) and error.operation in _ASKING:
+        return f"no such object: {S3Url(str(error.container), str(error.object_name))}"
     if isinstance(error, S3MultipartError):
-        return str(error).partition(f"\n{KEPT}")[0]  # A terminal is told the command instead.
+        text = str(error).partition(f"\n{KEPT}")[0]  # A terminal is told the command instead.
+        return f"{text} ({_NO_TLS})" if "WRONG_VERSION_NUMBER" in text else text
     if isinstance(error, (Failed, Interrupted)):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
@@ -45,7 +80,7 @@ def words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
-    if isinstance(error, ValueError):
+    if isinstance(error, (ValueError, ImportError)):
         return str(error)
     return f"{type(error).__name__}: {error} (--debug shows where)"
 

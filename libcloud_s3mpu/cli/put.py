@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``s3mpu put`` and ``s3mpu get``: one source up, one object down, both as streams.
+"""``s3mpu put``: one source up, as a stream.
 
-Here is what stands around the driver's two calls: where bytes come from and go to, what is shown
-meanwhile, and what is removed when it fails. How an upload runs is told by
-:mod:`libcloud_s3mpu.transfer.upload`.
+Here is what stands around the driver's call, also for :mod:`.resume` and :mod:`.copy`: where bytes
+come from, what is shown meanwhile, and what is said of it when it fails. How an upload runs is told
+by :mod:`libcloud_s3mpu.transfer.upload`.
 """
 
 from __future__ import annotations
@@ -13,34 +13,36 @@ import os
 import sys
 import json
 import stat
-import time
-import tempfile
-from typing import Any, BinaryIO
+from typing import Any
 from contextlib import contextmanager
 from collections.abc import Iterator
 
 import click
 from libcloud.storage.base import Container
 
-from .cli_words import S3Url, Failed, ReaderGoneError, rate_text, size_text
-from .cli_service import Session, size, s3_url, object_url, positive_size, service_options
-from .cli_signals import WakefulReader
-from .cli_progress import Watch, Display, is_terminal
-from .protocol.errors import SourceError
-from .protocol.options import UploadOptions
-from .protocol.session import UploadSession
-from .transfer.journal import FileJournal
-from .protocol.checksums import ALGORITHMS
-
-_READ_SIZE = 1024 * 1024
+from .words import S3Url, is_remote, rate_text, size_text, is_terminal
+from .service import Session, size, s3_url, positive_size, service_options
+from .signals import WakefulReader
+from .progress import Watch, Display
+from ..protocol.errors import SourceError
+from ..protocol.options import UploadOptions
+from ..protocol.session import UploadSession
+from ..transfer.journal import FileJournal
+from ..protocol.checksums import ALGORITHMS
 
 
-# -- put ---------------------------------------------------------------------------------------
+def _local_source(text: Any) -> str:
+    """Click's type for what ``put`` reads."""
+    if is_remote(text):
+        raise click.BadParameter(
+            f"{text!r} is an object: s3mpu get downloads it, s3mpu cp copies it on the service"
+        )
+    return str(text)
 
 
 @click.command()
 @service_options
-@click.argument("source", metavar="FILE|-")
+@click.argument("source", metavar="FILE|-", type=_local_source)
 @click.argument("dest", metavar="s3://BUCKET[/KEY]", type=s3_url)
 @click.option("--content-type", metavar="TYPE", help="Guessed from the name unless given.")
 @click.option("--metadata", metavar="K=V", multiple=True, help="x-amz-meta-K: V; repeatable.")
@@ -48,7 +50,12 @@ _READ_SIZE = 1024 * 1024
 @click.option("--acl", metavar="NAME", help="A canned ACL, as in bucket-owner-full-control.")
 @click.option("--header", metavar="'NAME: VALUE'", multiple=True, help="Repeatable.")
 @click.option("--part-size", metavar="SIZE", type=positive_size, help="Of the first parts.")
-@click.option("--memory-budget", metavar="SIZE", type=positive_size, help="128MiB unless given.")
+@click.option(
+    "--memory-budget",
+    metavar="SIZE",
+    type=positive_size,
+    help="128MiB unless given; a part above half of it waits in a temporary file.",
+)
 @click.option("--concurrency", metavar="N", type=click.IntRange(1), help="Parts in flight, most.")
 @click.option("--checksum", type=click.Choice(["auto", "none", *ALGORITHMS]), default="auto")
 @click.option("--no-sign-payload", is_flag=True, help="Sign headers only, on plain http too.")
@@ -70,14 +77,30 @@ def put(session: Session, /, source: str, dest: S3Url, **given: Any) -> int:
     What fails, or is ended by a signal, is aborted. With --keep its parts stay, and the last line
     is the command that goes on; after a crash s3mpu resume --list knows the upload.
     """
+    upload(session, source, dest, given)
+    return 0
+
+
+#: What ``put`` can be told and ``cp`` cannot.
+UNSAID = {
+    "content_type": None,
+    "acl": None,
+    "memory_budget": None,
+    "checksum": "auto",
+    "no_sign_payload": False,
+    "size": None,
+    "keep": False,
+}
+
+
+def upload(session: Session, source: str, dest: S3Url, given: dict[str, Any]) -> None:
+    """Upload a file or standard input, as ``put`` and ``cp`` do, and say so."""
     url = _object_of(source, dest)
     journal = session.journal() if given["keep"] else None
     driver = session.driver()
     with followed(session, "put", given, source=source, journal=journal) as watch:
-        upload = _Upload(driver, url, given, _options(given, watch, journal))
-        result = upload.run(source)
+        result = _Upload(driver, url, given, _options(given, watch, journal)).run(source)
     told(session, url, result, given)
-    return 0
 
 
 @contextmanager
@@ -99,7 +122,9 @@ def followed(
     except BaseException as error:
         upload_id = watch.upload_id or getattr(error, "upload_id", None)
         kept = _kept(journal, upload_id)
-        if kept is None:
+        if kept is None and title == "resume" and not watch.has_begun:
+            session.outcome = "nothing was sent"
+        elif kept is None:
             session.outcome = watch.outcome(error)
         else:
             what = f"{len(kept.parts)} parts, {size_text(kept.size)}"
@@ -136,7 +161,8 @@ def _object_of(source: str, dest: S3Url) -> S3Url:
     """Give the object to write, before anything is opened."""
     if source == "-":
         if sys.stdin is None or is_terminal(sys.stdin):
-            text = "standard input is a terminal: pipe something in, or name a file"
+            what = "closed" if sys.stdin is None else "a terminal"
+            text = f"standard input is {what}: pipe something in, or name a file"
             raise click.BadParameter(text, param_hint="'FILE|-'")
         if not dest.key or dest.key.endswith("/"):
             text = "standard input has no name to take: name the object, s3://bucket/key"
@@ -240,109 +266,3 @@ def summary_of(url: S3Url, result: Any) -> str:
     if result.extra["upload_id"] is not None:
         text += f" in {parts} parts"
     return f"{text}, {seconds:.1f} s, {rate_text(result.size, seconds)}, ETag {result.hash}"
-
-
-# -- get ---------------------------------------------------------------------------------------
-
-
-@click.command()
-@service_options
-@click.argument("source", metavar="s3://BUCKET/KEY", type=object_url)
-@click.argument("dest", metavar="FILE|-")
-@click.option("--quiet", is_flag=True, help="Show nothing but errors.")
-@click.pass_obj
-def get(session: Session, source: S3Url, dest: str, quiet: bool) -> int:
-    """Download an object to a file, or to standard output.
-
-    The file appears under its name once it is whole. A DEST that is a directory takes the last
-    part of the object's name.
-    """
-    path = None if dest == "-" else _file_of(source, dest)
-    driver = session.driver()
-    found = driver.get_object(source.bucket, source.key)
-    is_shown = not (quiet or session.is_debug or (path is None and is_terminal(sys.stdout)))
-    display = Display("get", stream=sys.stderr if is_shown else None, total=found.size)
-    began = time.monotonic()
-    with _standard_output() if path is None else _new_file(path) as file, display:
-        done = 0
-        for chunk in driver.download_object_as_stream(found, chunk_size=_READ_SIZE):
-            file.write(chunk)
-            done += len(chunk)
-            display.show(done)
-        if done != found.size:
-            raise Failed(f"{source} has {found.size} bytes, but {done} came")
-    if path is not None and not quiet:
-        seconds = time.monotonic() - began
-        text = f"{path}: {size_text(done)}, {seconds:.1f} s, {rate_text(done, seconds)}"
-        session.note(text)
-    return 0
-
-
-def _file_of(source: S3Url, dest: str) -> str:
-    if not os.path.isdir(dest) and not dest.endswith("/"):
-        return dest
-    name = source.key.rpartition("/")[2]
-    if name in ("", ".", ".."):
-        raise click.BadParameter(
-            f"{source} ends in no file name: name the file", param_hint="'DEST'"
-        )
-    return os.path.join(dest, name)
-
-
-@contextmanager
-def _standard_output() -> Iterator[Any]:
-    """Give standard output for bytes; a reader that went away is no failure of ours."""
-    if sys.stdout is None:
-        raise Failed("standard output is closed")
-    try:
-        yield _Guarded(sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError as error:
-        raise ReaderGoneError from error
-
-
-class _Guarded:
-    """Tells a pipe that broke behind us from a connection that broke before us."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, chunk: bytes) -> None:
-        try:
-            self._file.write(chunk)
-        except BrokenPipeError as error:
-            raise ReaderGoneError from error
-
-
-@contextmanager
-def _new_file(path: str) -> Iterator[Any]:
-    """Write beside ``path`` and rename at the end; whatever goes wrong, nothing is left there.
-
-    What exists and is no regular file (a FIFO, a device) is written to as it is. A link is
-    followed: the file that it names is the one replaced.
-    """
-    path = os.path.realpath(path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as file:
-            yield file
-        return
-    folder, name = os.path.split(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".s3mpu", dir=folder)
-    try:
-        with open(handle, "wb") as file:
-            yield file
-        os.chmod(temporary, _mode_for(path))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _mode_for(path: str) -> int:
-    """Give the mode of the file that is replaced, or the one that ``open`` would have given."""
-    try:
-        return stat.S_IMODE(os.stat(path).st_mode)
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask

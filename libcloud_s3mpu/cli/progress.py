@@ -19,15 +19,15 @@ from rich.table import Column
 from rich.console import Console
 from rich.progress import Task, Progress, BarColumn, TextColumn, ProgressColumn
 
-from .cli_words import rate_text, size_text
-from .protocol.errors import (
+from .words import rate_text, size_text, is_terminal
+from ..protocol.errors import (
     SourceError,
     ServiceError,
     S3MultipartError,
     InvalidRequestError,
     CompletionUnknownError,
 )
-from .protocol.events import PartRetried, PartStarted, PartUploaded, UploadAborted, UploadCompleted
+from ..protocol.events import PartRetried, PartStarted, PartUploaded, UploadAborted, UploadCompleted
 
 
 class Watch:
@@ -40,6 +40,8 @@ class Watch:
         self._on_change = on_change
         self._is_aborted = False
         self.is_completed = False
+        #: Whether anything was told of the upload at all.
+        self.has_begun = False
         self.upload_id: str | None = None
         self.uploaded_bytes = 0
         self.in_flight = 0
@@ -48,6 +50,7 @@ class Watch:
         self.part_sizes: Counter[int] = Counter()
 
     def __call__(self, event: Any) -> None:
+        self.has_begun = True
         self.upload_id = event.upload_id or self.upload_id
         if isinstance(event, (PartStarted, PartUploaded)):
             self.in_flight = event.in_flight
@@ -173,10 +176,6 @@ class Display:
         if resident := resident_bytes():
             line += f", {size_text(resident)} resident"
         return line
-
-
-def is_terminal(stream: Any) -> bool:
-    return stream is not None and not stream.closed and bool(stream.isatty())
 
 
 # -- memory ------------------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 
 Python's own WSGI server, a thread for each connection: enough for a few people, a test, a pipe
 between two machines. There is no log-in: whoever reaches the port may upload, so it listens on this
-machine alone unless told otherwise. Apps mount :class:`~.web.tus.TusHandler` or
-:class:`~.web.direct.DirectHandler` in a real server.
+machine alone unless told otherwise. Apps mount :class:`~libcloud_s3mpu.web.tus.TusHandler` or
+:class:`~libcloud_s3mpu.web.direct.DirectHandler` in a real server.
 """
 
 from __future__ import annotations
 
-import sys
+import socket
 from typing import Any
 from threading import Thread
 from contextlib import suppress
@@ -20,15 +20,17 @@ from wsgiref.simple_server import WSGIServer, WSGIRequestHandler, make_server
 import click
 from libcloud.storage.base import Container
 
-from .web.tus import TusHandler
-from .web.page import UploadPage
-from .web.wsgi import wsgi_app
-from .cli_words import S3Url
-from .resumable import ResumableUploads, UploadNotFoundError
-from .cli_service import Session, size, s3_url, positive_size, service_options
-from .protocol.errors import ServiceError, ContainerMissingError
+from .words import S3Url
+from .service import Session, size, s3_url, positive_size, service_options
+from ..web.tus import TusHandler
+from ..web.page import UploadPage
+from ..web.wsgi import wsgi_app
+from ..resumable import ResumableUploads, UploadNotFoundError
+from ..protocol.errors import ServiceError, ContainerMissingError, ExpiredCredentialsError
 
 _DEFAULT_PREFIX = "uploads/"
+#: What a service says of keys that are none; other refusals may be meant for CORS alone.
+_NO_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 #: Without a byte for so long, a client is taken for gone, in seconds; tusd has the same (v2.9).
 _IDLE_SECONDS = 60
 
@@ -39,6 +41,10 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are no news; what the handler could not do is in its log."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Requests(WSGIRequestHandler):
@@ -80,24 +86,27 @@ def serve(
     part_size: int,
     expires: int | None,
 ) -> int:
-    """Take uploads into a bucket, until Ctrl-C: from a page to drop files on, or by tus.
+    """Take uploads into a bucket, from a page to drop files on, or by tus.
 
-    From the page files go straight to the bucket, whose CORS rule must allow that: see --set-cors.
-    Nobody is asked who they are. Objects are named s3://BUCKET/PREFIX/...; PREFIX is "uploads/"
-    unless given.
+    It runs until Ctrl-C. From the page files go straight to the bucket, whose CORS rule must allow
+    that: see --set-cors. Nobody is asked who they are. Objects are named s3://BUCKET/PREFIX/...;
+    PREFIX is "uploads/" unless given.
     """
     if not is_tus and (base_path or expires):
         raise click.UsageError("--base-path and --expires are for --tus")
     if is_tus and sets_cors:
         raise click.UsageError("--set-cors is for the page: tus needs no CORS rule")
     base_path = base_path or "/files"
+    if not host:
+        raise click.UsageError("--host is empty: 0.0.0.0 listens on every address")
     if not base_path.startswith("/"):
         raise click.UsageError("--base-path begins with a slash")
     app = _App()
     try:
-        server = make_server(host, port, app, _Server, _Requests)
+        server = make_server(host, port, app, _Server6 if ":" in host else _Server, _Requests)
     except OSError as error:
-        raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        text = f"cannot listen on {_in_url(host)}:{port}: {error.strerror}"
+        raise click.UsageError(text) from error
     try:
         driver = session.driver()
         container = Container(where.bucket, {}, driver)
@@ -123,7 +132,7 @@ def serve(
                 hosts=hosts,
             )
             session.out(f"a page to drop files on at {url}/")
-        sys.stdout.flush()
+        session.flush()
         _until_stopped(server)
     finally:
         server.server_close()
@@ -156,7 +165,10 @@ def _look_at_cors(
         problems = driver.ex_check_cors(container, origins)
     except ContainerMissingError:
         raise
-    except ServiceError as error:  # Not allowed to look, or a service without CORS.
+    except ServiceError as error:
+        if error.s3_code in _NO_KEYS or isinstance(error, ExpiredCredentialsError):
+            raise
+        # Not allowed to look, or a service without CORS.
         session.note(f"warning: cannot see whether the bucket lets pages upload: {error}")
         return
     for problem in problems:

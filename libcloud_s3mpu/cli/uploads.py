@@ -2,7 +2,7 @@
 """``s3mpu uploads``: the uploads under way, seen and ended from a terminal or from cron.
 
 Here live their arguments and what they print. What is an orphan is told by
-:mod:`.transfer.orphans`.
+:mod:`libcloud_s3mpu.transfer.orphans`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import click
 from libcloud.storage.base import Container
 
-from .sessions import endpoint_of
-from .cli_words import S3Url, Failed, printable, size_text
-from .cli_service import Session, s3_url, bucket_url, object_url, service_options
-from .maintenance import as_json
-from .protocol.errors import UploadMissingError
-from .transfer.journal import FileJournal
-from .transfer.orphans import UNREADABLE, CleanupError, CleanupReport
+from .words import S3Url, Failed, printable, size_text
+from .service import Session, s3_url, bucket_url, object_url, service_options
+from ..sessions import endpoint_of
+from ..maintenance import as_json
+from ..protocol.errors import UploadMissingError
+from ..transfer.journal import FileJournal
+from ..transfer.orphans import UNREADABLE, CleanupError, CleanupReport
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -38,7 +38,7 @@ def age(text: Any) -> float:
     return float(int(match[1]) * _SECONDS[match[2]])
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 @service_options
 def uploads() -> None:
     """See and end multipart uploads that were begun and not completed.
@@ -162,6 +162,9 @@ def _tell(session: Session, report: CleanupReport) -> None:
         session.out(f"{done}  {begun}  {upload_id}  {name}  ({what})")
     for object_name, upload_id, error in report.failures:
         session.note(f"s3mpu: {printable(object_name)} ({upload_id}): {error.value}")
+    for left in report.skipped:
+        name, upload_id = printable(left.object_name), printable(left.upload_id)
+        session.out(f"left alone  {upload_id}  {name}  ({printable(left.reason)})")
     session.out(
         f"{report.seen} uploads seen, {len(report.aborted)} {done}, {len(report.skipped)} left "
         f"alone, {size_text(report.bytes_freed)} {'to free' if report.dry_run else 'freed'}"

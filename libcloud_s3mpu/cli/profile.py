@@ -5,19 +5,20 @@
 Reference Guide (read 2026-11). Keys that need a program or a second service (roles, SSO,
 ``credential_process``) are left to botocore's chain where it is installed, else named in the error,
 never passed over. The environment is handed in; who
-reads it is :mod:`.cli`. No text made here holds a value of a credentials file.
+reads it is :mod:`libcloud_s3mpu.cli`. No text made here holds a value of a credentials file.
 """
 
 from __future__ import annotations
 
 import os
+import ssl
 import shlex
 import configparser
 from typing import Literal, cast
 from dataclasses import field, dataclass
 from collections.abc import Mapping
 
-from .cli_words import Failed
+from .words import Failed
 
 Section = Mapping[str, str]
 
@@ -100,8 +101,8 @@ def find_settings(given: Given, environ: Mapping[str, str], *, has_chain: bool =
     """
     profile = _profile(given, environ)
     ca_bundle = given.ca_bundle or environ.get("AWS_CA_BUNDLE") or profile.get("ca_bundle")
-    if ca_bundle and not os.path.exists(_expanded(ca_bundle, environ)):
-        raise Failed(f"there is no CA bundle {ca_bundle}")
+    if ca_bundle:
+        _check_bundle(_expanded(ca_bundle, environ))
     region = given.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     keys: Keys | None = None
     try:
@@ -117,6 +118,20 @@ def find_settings(given: Given, environ: Mapping[str, str], *, has_chain: bool =
         ca_bundle=_expanded(ca_bundle, environ) if ca_bundle else None,
         verifies_ssl=given.verifies_ssl,
     )
+
+
+def _check_bundle(path: str) -> None:
+    """Refuse certificates that cannot be read; each request would, as if the network had failed."""
+    if not os.path.exists(path):
+        raise Failed(f"there is no CA bundle {path}")
+    if os.path.isdir(path):
+        return  # OpenSSL's folder of hashed names, read when it is needed.
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise Failed(f"CA bundle {path} holds no certificate (PEM)") from None
+    except OSError as error:
+        raise Failed(f"CA bundle {path}: {error.strerror}") from None
 
 
 def _addressing(given: Given, profile: Profile) -> Literal["auto", "path", "virtual"]:

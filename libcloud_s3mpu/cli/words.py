@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import shlex
 import signal
+from typing import Any
 from dataclasses import dataclass
 
-from .protocol.limits import GIB, KIB, MIB, TIB
+from ..protocol.limits import GIB, KIB, MIB, TIB
 
+_STOPS = ".:;,!?"
 _UNITS = {"": 1, "kib": KIB, "mib": MIB, "gib": GIB, "tib": TIB}
 
 
@@ -58,6 +60,16 @@ class S3Url:
         if not bucket:
             raise ValueError(f"{text!r} names no bucket: it reads s3://bucket/key")
         return cls(bucket, key)
+
+
+def is_remote(text: Any) -> bool:
+    """Tell whether an argument that may be a file too is an S3 URL."""
+    return isinstance(text, S3Url) or str(text).startswith("s3://")
+
+
+def is_terminal(stream: Any) -> bool:
+    """Tell whether a person may be looking; a stream that is closed has nobody."""
+    return stream is not None and not stream.closed and bool(stream.isatty())
 
 
 def parse_size(text: str) -> int:
@@ -108,5 +120,7 @@ def _octal(character: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Join an error's lines to one."""
-    return printable(" ".join(line.strip() for line in text.splitlines() if line.strip()))
+    """Join an error's lines to one; what ends without a stop gets a semicolon."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ended = [line if line[-1] in _STOPS else f"{line};" for line in lines[:-1]]
+    return printable(" ".join([*ended, *lines[-1:]]))

@@ -2,8 +2,9 @@
 """``s3mpu demo``: the promise, tried on this machine in a minute.
 
 An S3 server of its own, a generator as the source, the driver as an app would use it, the object
-read back and compared, the memory measured. Nothing is left running. The server is made by
-:mod:`.testing`; nothing here is needed by any other command.
+read back and compared, the memory measured. With ``--server`` only the server, for whatever the
+reader would like to try. Nothing is left running. The server is made by
+:mod:`libcloud_s3mpu.testing`; nothing here is needed by any other command.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from __future__ import annotations
 import sys
 import time
 import random
+import socket
 import hashlib
 from typing import Any
+from contextlib import contextmanager
 from collections.abc import Callable, Iterator
 
 import click
+from click.core import ParameterSource
 
-from .testing import EmbeddedServer, EmbeddedServerError, embedded_server
-from .cli_words import S3Url, Failed, rate_text, size_text
-from .cli_service import Session, size, positive_size
-from .cli_progress import (
+from .words import S3Url, Failed, rate_text, size_text, shell_word
+from .service import Session, size, positive_size
+from ..testing import EmbeddedServer, EmbeddedServerError, embedded_server
+from .progress import (
     Watch,
     Display,
     peak_bytes,
@@ -28,9 +32,21 @@ from .cli_progress import (
     resident_bytes,
     available_bytes,
 )
-from .protocol.options import DEFAULT_MEMORY_BUDGET, UploadOptions
+from ..protocol.options import DEFAULT_MEMORY_BUDGET, UploadOptions
 
 _URL = S3Url("s3mpu-demo", "generated.bin")
+_BUCKET = "demo"
+#: What would lead a shell's S3 clients elsewhere.
+_IN_THE_WAY = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+)
+#: How often it is looked whether the server is still there; a signal does not wait for that.
+_LOOK_SECONDS = 2.0
 _CHUNK = 64 * 1024
 _NOISE = 8 * 1024 * 1024
 _READ_SIZE = 1024 * 1024
@@ -51,13 +67,15 @@ _SERVER_BASE = 50 * 1024 * 1024
     help="128MiB unless given.",
 )
 @click.option("--concurrency", metavar="N", type=click.IntRange(1), help="Parts in flight, most.")
-@click.pass_obj
+@click.option("--server", "is_server", is_flag=True, help="Only run the server, until Ctrl-C.")
+@click.pass_context
 def demo(
-    session: Session,
+    context: click.Context,
     total: int,
     part_size: int | None,
     memory_budget: int,
     concurrency: int | None,
+    is_server: bool,
 ) -> int:
     """Upload a generated stream to a server of its own.
 
@@ -65,26 +83,90 @@ def demo(
 
     The server holds the object in its own memory, three times over for a moment, so --size 2GiB
     takes a machine with 7 GiB to spare. It ends with the demo, whatever happens.
+
+    With --server nothing is uploaded: the server runs until Ctrl-C, with an empty bucket "demo".
+    Paste what is printed into another terminal, and s3mpu, or any other S3 client, talks to it.
     """
+    session = context.find_object(Session)
+    assert session is not None
+    if is_server:
+        _check_alone(context)
+        return _serve(session)
     _check_memory(total)
     options = {
         "part_size_bytes": part_size,
         "memory_budget_bytes": memory_budget,
         "concurrency": concurrency,
     }
+    with _server(session) as server:
+        is_same = _Demo(session, server, total, options).run()
+    _tell(session, "left running", "nothing: the server was stopped")
+    if not is_same:
+        raise Failed("what came back is not what was sent")
+    return 0
+
+
+@contextmanager
+def _server(session: Session) -> Iterator[EmbeddedServer]:
+    """Run a server while the block does; say that it was stopped where that ends early."""
     try:
         with embedded_server() as server:
-            is_same = _Demo(session, server, total, options).run()
+            yield server
     except EmbeddedServerError as error:
         raise Failed(str(error)) from error
     except BaseException:
         stopped = "the server was stopped, nothing is left running"
         session.outcome = f"{session.outcome}; {stopped}" if session.outcome else stopped
         raise
-    _tell(session, "left running", "nothing: the server was stopped")
-    if not is_same:
-        raise Failed("what came back is not what was sent")
-    return 0
+
+
+# -- the server alone --------------------------------------------------------------------------
+
+
+def _check_alone(context: click.Context) -> None:
+    """Refuse options of the upload that there will not be."""
+    for name in ("total", "part_size", "memory_budget", "concurrency"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--server uploads nothing: it takes no other option")
+
+
+def _serve(session: Session) -> int:
+    """Run a server until a signal ends it; standard output is what a shell can source."""
+    with _server(session) as server:
+        server.create_bucket(_BUCKET)
+        session.note(
+            f"{server.kind} {server.version} at {server.endpoint_url}, with a bucket {_BUCKET!r}; "
+            "it keeps everything in memory. Ctrl-C ends it."
+        )
+        session.out(f"unset {' '.join(_IN_THE_WAY)}")
+        for name, value in _environment(server).items():
+            session.out(f"export {name}={shell_word(value)}")
+        session.flush()
+        while _listens(server):
+            time.sleep(_LOOK_SECONDS)
+        raise Failed("the server ended by itself")
+
+
+def _environment(server: EmbeddedServer) -> dict[str, str]:
+    """Give what s3mpu, the AWS CLI and SDKs find a service by."""
+    return {
+        "AWS_ENDPOINT_URL": server.endpoint_url,
+        "AWS_ACCESS_KEY_ID": server.access_key,
+        "AWS_SECRET_ACCESS_KEY": server.secret_key,
+        "AWS_REGION": server.region,
+        "AWS_DEFAULT_REGION": server.region,  # boto3 knows no other.
+    }
+
+
+def _listens(server: EmbeddedServer) -> bool:
+    try:
+        socket.create_connection((server.host, server.port), timeout=_LOOK_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+# -- the upload --------------------------------------------------------------------------------
 
 
 def _check_memory(total: int) -> None:
@@ -210,7 +292,7 @@ class _Demo:
 
 def _tell(session: Session, title: str, text: str) -> None:
     session.out(f"{title:<13} {text}")
-    sys.stdout.flush()
+    session.flush()
 
 
 def _parts_text(watch: Watch) -> str:

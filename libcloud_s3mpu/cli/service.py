@@ -2,32 +2,40 @@
 """What all commands share: the options that say which service, and the session made of them.
 
 A :class:`Session` is one run of ``s3mpu``: it finds the settings, makes the driver, keeps secrets
-out of every text, and writes. Commands are in :mod:`.cli_commands`, settings in
-:mod:`.cli_profile`.
+out of every text, and writes. Commands are in :mod:`.commands`, settings in
+:mod:`.profile`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
+import time
 import logging
 import warnings
 from typing import Any, TypeVar
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress, contextmanager
 from importlib.util import find_spec
 from collections.abc import Mapping, Callable, Iterator
 
 import click
 
-from . import __version__
-from .cli_words import S3Url, Failed, ReaderGoneError, one_line, parse_size, shell_word
-from .cli_profile import Given, Settings, find_settings
-from .transfer.chain import botocore_credentials
-from .transfer.journal import FileJournal
-from .transfer.credentials import ExpiringCredentials
+from .. import __version__
+from .words import S3Url, Failed, ReaderGoneError, one_line, parse_size, shell_word, is_terminal
+from .profile import Given, Settings, find_settings
+from ..transfer.chain import botocore_credentials
+from ..transfer.journal import FileJournal
+from ..transfer.credentials import ExpiringCredentials
 
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+#: AWS's secrets have 40 characters; what is shorter is some server's default.
+_SECRET_LENGTH = 16
 _LOGGER = "libcloud_s3mpu"
+_ATTEMPTS = f"{_LOGGER}.attempt"
+#: How long a command may fail behind the scenes before a terminal is told; where a service refuses
+#: at once, all six attempts are over before (2 s, measured).
+_SILENT_SECONDS = 5.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +50,8 @@ class Session:
         silent = logging.NullHandler()  # else Python prints warnings, which our last line repeats
         logger.addHandler(silent)
         self._stack.callback(logger.removeHandler, silent)
+        if is_terminal(sys.stderr):
+            self._tell_of_waits()
         self._secrets = {environ[name] for name in _SECRETS if environ.get(name)}
         self.given: dict[str, Any] = {}
         self.is_debug = False
@@ -66,10 +76,30 @@ class Session:
         self._stack.callback(logger.removeHandler, handler)
         self._stack.callback(logger.setLevel, before)
 
+    def _tell_of_waits(self) -> None:
+        """Say what fails when it takes long: a person at a terminal waits for something else."""
+        logger = logging.getLogger(_ATTEMPTS)
+        handler, before = _WaitHandler(self._note_wait), logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        self._stack.callback(logger.removeHandler, handler)
+        self._stack.callback(logger.setLevel, before)
+
+    def _note_wait(self, text: str) -> None:
+        if not self.is_debug:  # Else the log has it already.
+            self.note(text)
+
     def redacted(self, text: str) -> str:
-        """Take every secret out of a text: nothing puts one in, and nothing that does gets far."""
+        """Take every secret out of a text: nothing puts one in, and nothing that does gets far.
+
+        One that may be a word of its own ("test", "minioadmin") is taken out where it stands alone:
+        the buckets of such services are named so too.
+        """
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "[secret]")
+            if len(secret) >= _SECRET_LENGTH:
+                text = text.replace(secret, "[secret]")
+            else:
+                text = re.sub(rf"(?<![\w/+-]){re.escape(secret)}(?![\w/+-])", "[secret]", text)
         return text
 
     def driver(self) -> Any:
@@ -142,20 +172,31 @@ class Session:
         return " ".join(shell_word(word) for word in ("s3mpu", *words, *options))
 
     def out(self, text: str) -> None:
-        """Write a line to standard output.
+        """Write a line to standard output: names and figures, exactly as they are.
 
         :raises ReaderGoneError: if nobody reads it.
         """
         if sys.stdout is None:
             raise Failed("standard output is closed")
         try:
-            sys.stdout.write(self.redacted(text) + "\n")
+            sys.stdout.write(text + "\n")
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+
+    def flush(self) -> None:
+        """Hand on what was written to standard output.
+
+        :raises ReaderGoneError: if nobody reads it.
+        """
+        try:
+            sys.stdout.flush()
         except BrokenPipeError as error:
             raise ReaderGoneError from error
 
     def note(self, text: str) -> None:
-        """Write a line to standard error."""
-        click.echo(self.redacted(one_line(text)), err=True)
+        """Write a line to standard error; where nobody reads it, nothing is lost."""
+        with suppress(OSError, ValueError):
+            click.echo(self.redacted(one_line(text)), err=True)
 
 
 class _RedactingHandler(logging.Handler):
@@ -169,6 +210,21 @@ class _RedactingHandler(logging.Handler):
             sys.stderr.write(self._redacted(one_line(self.format(record))) + "\n")
         except Exception:
             self.handleError(record)
+
+
+class _WaitHandler(logging.Handler):
+    """Shows a failed attempt if nothing was said for some seconds."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._note = note
+        self._said = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now - self._said >= _SILENT_SECONDS:
+            self._said = now
+            self._note(f"s3mpu: {record.getMessage()}")
 
 
 @contextmanager
