@@ -9,6 +9,7 @@ work, and turns the result into libcloud's :class:`Object`. How an upload runs i
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any
 from dataclasses import replace
 from collections.abc import Callable
@@ -238,7 +239,11 @@ class AmazonS3MultipartDriver(
         upload = self._ex_prepared(
             container, object_name, extra, headers, ex_storage_class, options
         )
-        is_small = os.stat(path).st_size <= (options.part_size_bytes or DEFAULT_PART_SIZE)
+        seen = os.stat(path)
+        # A pipe or a device has no size, and may bring more than fits into memory.
+        is_small = stat.S_ISREG(seen.st_mode) and (
+            seen.st_size <= (options.part_size_bytes or DEFAULT_PART_SIZE)
+        )
         if is_small and ex_options is None:
             return self._put_object(
                 container,
