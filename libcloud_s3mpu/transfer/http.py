@@ -119,6 +119,14 @@ class ExactAdapter(HTTPAdapter):
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
+def leave_connections(session: Any) -> None:
+    """Have a session keep none of its connections: in a fork's child they are the parent's."""
+    adapter: Any
+    for adapter in getattr(session, "adapters", {}).values():
+        if hasattr(adapter, "poolmanager"):
+            adapter.__setstate__(adapter.__getstate__())  # As requests pickles it: without pools.
+
+
 def _read_now(answer: Any) -> None:
     """Read a whole answer, as requests does without ``stream``, but not without end."""
     body, is_whole = read_limited(answer, MAX_XML_BYTES)
