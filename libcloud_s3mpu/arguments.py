@@ -106,7 +106,10 @@ def target_of(
     if options.if_none_match is not None:
         merged["if-none-match"] = options.if_none_match
     if options.if_match is not None:
-        merged["if-match"] = f'"{wire.unquoted(options.if_match) or ""}"'
+        etag = wire.unquoted(options.if_match)
+        if etag is None:
+            raise InvalidRequestError(f"if_match must be an ETag, not {options.if_match!r}")
+        merged["if-match"] = header_rules.checked_value("if_match", f'"{etag}"')
     _check_conditions(driver, merged)
     place = place_of(container, object_name, driver.ex_limits)
     return wire.Target(bucket=place.bucket, key=place.key, headers=merged)

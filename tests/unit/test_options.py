@@ -51,6 +51,9 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: Any) -> Non
         ("size_bytes", "5"),
         ("retry", 3),
         ("retry", None),
+        ("if_match", 5),
+        ("is_only_writer", "no"),
+        ("on_event", "print"),
     ],
 )
 def test_a_value_of_another_kind_is_a_type_error_by_name(name: str, value: Any) -> None:

@@ -249,8 +249,8 @@ def test_a_part_larger_than_half_the_budget_waits_in_a_file(
 
 def test_the_folder_for_such_files_is_the_callers_choice(running: Service, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        running.upload(chunks(8), memory_budget_bytes=6, spool_directory=str(tmp_path / "missing"))
-    assert running.fake.uploads == {}
+        running.upload(chunks(8), spool_directory=str(tmp_path / "missing"))
+    assert running.fake.requests == []  # Though it would not have been needed yet.
     running.upload(chunks(8), memory_budget_bytes=6, spool_directory=str(tmp_path))
     assert running.stored() == whole(8)
     assert list(tmp_path.iterdir()) == []
@@ -542,6 +542,11 @@ def test_if_match_replaces_only_that_object(source: bytes, running: Service) -> 
     with pytest.raises(PreconditionFailedError):
         running.upload(source, if_match="0" * 32)
     assert running.stored() == b"old"
+    for bad in ("", '"', 'a"b', "a\r\nb", "é"):
+        before = len(running.fake.requests)
+        with pytest.raises(ValueError, match="if_match"):
+            running.upload(source, if_match=bad)
+        assert len(running.fake.requests) == before
     running.upload(source, if_match=f'"{etag}"')
     assert running.stored() == source
 
