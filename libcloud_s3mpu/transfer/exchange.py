@@ -21,12 +21,16 @@ from http.client import HTTPResponse, HTTPException, IncompleteRead
 from collections.abc import Callable, Iterator
 
 from .stream import LeanStream, shut_down
-from .sockets import Channel, AnswerSide, wait_for, unacknowledged
+from .sockets import Channel, AnswerSide, wait_for, begin_answer, unacknowledged
 from ..protocol.watch import Meter, Watch
 from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response, is_head_cut
 
 #: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
 IOV = 256
+#: Interim answers (100 Continue) that are read while a body is sent; more wait for its end.
+INTERIM = 8
+#: Seconds for the rest of an answer whose reading was interrupted.
+REST_SECONDS = 3.0
 #: os.sendfile exists elsewhere too; this is where its short counts were seen to be right.
 _HAS_SENDFILE = hasattr(os, "sendfile") and sys.platform == "linux"
 
@@ -71,12 +75,14 @@ class Exchange:
         "_give_back",
         "_got_early",
         "_has_answer",
+        "_interim",
         "_is_cut",
         "_iov",
         "_is_sent",
         "_meter",
         "_request",
         "_rest",
+        "_seen",
         "_timeout",
         "sent_bytes",
         "waited",
@@ -101,8 +107,11 @@ class Exchange:
         self._timeout = timeout
         self._is_sent = False
         self._got_early = False
+        self._interim = INTERIM
         self._has_answer = False
         self._is_cut = False
+        #: What came of an answer that is still wanted after an interrupt.
+        self._seen = None if request.is_repeatable else bytearray()
         self.sent_bytes = 0
         #: Seconds that this exchange waited for the network in all.
         self.waited = 0.0
@@ -243,13 +252,17 @@ class Exchange:
         if left is not None and left <= 0:
             return False
         # Without TLS a readable socket in mid-body is an early answer; with it, maybe a ticket.
-        events = select.POLLOUT if self._channel.is_tls else select.POLLOUT | select.POLLIN
+        is_deaf = self._channel.is_tls or not self._interim
+        events = select.POLLOUT if is_deaf else select.POLLOUT | select.POLLIN
         ready = self._timed_wait(events, self._timeout if left is None else left)
         if not ready:
             if left is None:
                 raise TimeoutError(f"the service took nothing for {self._timeout:g} s")
             return False
-        self._got_early = bool(ready & select.POLLIN) and not self._channel.is_tls
+        if ready & select.POLLIN and not is_deaf:
+            is_interim = self._channel.read_interim()
+            self._interim = self._interim - 1 if is_interim else 0
+            self._got_early = is_interim is False
         return True
 
     def _timed_wait(self, events: int, timeout: float | None) -> int:
@@ -274,7 +287,7 @@ class Exchange:
 
     def _await_answer(self, patience: float | None) -> bool:
         sock = self._channel.socket
-        if self._channel.is_tls and sock.pending():
+        if self._seen or (self._channel.is_tls and sock.pending()):
             return True
         wait = self._timeout
         if self._request.patience_seconds is not None and wait is not None:
@@ -287,12 +300,11 @@ class Exchange:
 
     def _receive(self) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
-        answer = HTTPResponse(self._answer_side(), method=self._request.method)  # type: ignore[arg-type]
+        answer = begin_answer(self._answer_side(), self._request.method)
+        self._has_answer = True
         if self._request.streams:
             return self._open(answer)
         try:
-            answer.begin()
-            self._has_answer = True
             status = answer.status
             limit = self._request.answer_limit if status < 300 else MAX_ERROR_BYTES
             body = answer.read(limit)
@@ -324,14 +336,14 @@ class Exchange:
             wait = max(wait, patience)
         if self._meter is not None:
             bounds += [b for b in [self._meter.seconds(None)] if b is not None]
+        if self._seen:
+            bounds.append(REST_SECONDS)
         until = time.monotonic() + min(bounds) if bounds else None
-        return AnswerSide(self._channel.socket, wait, until)
+        return AnswerSide(self._channel.socket, wait, until, self._seen)
 
     def _open(self, answer: HTTPResponse) -> S3Response:
         """Read the head; leave a good answer's body to whoever wants it, read an error's."""
         try:
-            answer.begin()
-            self._has_answer = True
             headers = {name.lower(): value for name, value in answer.getheaders()}
             if answer.status < 300:
                 stream = LeanStream(answer, self._channel, self._request, self._give_back)

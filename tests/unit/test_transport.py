@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import pickle
+import select
 import socket
 import logging
 import threading
@@ -117,6 +118,15 @@ def test_whatever_only_libcloud_honours_makes_the_road_plain(
         running.upload(b"abc")
         assert running.driver.ex_transport == "lean"
     change(running.driver)
+    assert running.driver.ex_transport == "plain"
+
+
+def test_where_poll_was_taken_away_the_road_is_plain(
+    running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As eventlet does, whenever it is told to patch."""
+    running.upload(b"abc")
+    monkeypatch.delattr(select, "poll")
     assert running.driver.ex_transport == "plain"
 
 
@@ -444,16 +454,21 @@ def test_a_refused_connection_is_a_transport_error_of_the_retried_kind() -> None
     assert "refused" in str(caught.value)
 
 
+@pytest.mark.parametrize("road", ROADS)
 def test_a_forked_child_does_not_use_its_parents_sockets(
-    running: Service, monkeypatch: pytest.MonkeyPatch
+    road: str, running: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    on_road(running, road)
     running.upload(b"abc")
+    running.driver.connection.request("/bucket")  # Which is libcloud's own way on either road.
     before = running.server.connections
     parent = os.getpid()
     idle = dict(running.driver._transport._idle)
     monkeypatch.setattr(os, "getpid", lambda: parent + 1)
-    running.upload(b"abc", key="child")
-    assert running.server.connections == before + 1
+    for _ in range(2):
+        running.upload(b"abc", key="child")
+        running.driver.connection.request("/bucket")
+    assert running.server.connections == before + (1 if road == "plain" else 2)
     for channels in idle.values():
         for channel in channels:
             channel.close()
