@@ -179,7 +179,7 @@ class Exchange:
                     return False
                 if self._got_early:
                     break
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             # The service may have answered and closed before it had read all: look for that first.
             if not self.sent_bytes or not wait_for(self._channel.socket, select.POLLIN, 0.0):
                 raise

@@ -70,10 +70,12 @@ class Channel:
     def read_interim(self) -> bool | None:
         """Read what came in while a body is sent if it is an interim answer; not for TLS.
 
-        False if it is none, None if it is one whose end has not come yet. Some servers send 100
-        Continue though nobody asked for it.
+        False if it is none, None if that cannot be told yet, or its end has not come. Some servers
+        send 100 Continue though nobody asked for it.
         """
         came = self.socket.recv(_INTERIM_BYTES, socket.MSG_PEEK)
+        if 0 < len(came) < len(b"HTTP/1.1 100"):
+            return None
         if not _INTERIM.match(came):
             return False
         end = came.find(b"\r\n\r\n")

@@ -307,6 +307,16 @@ def test_an_early_answer_ends_the_sending() -> None:
     assert exchange.sent_bytes < LARGE.size
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a reset takes what came before it")
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_early_answer_is_found_behind_a_connection_that_broke(tls: bool) -> None:
+    refusal = faults.answer_early(faults.error("AccessDenied"), after_bytes=1000, resets=True)
+    with service(tls=tls, limits=FakeLimits()) as it:
+        it.fake.script("PutObject", refusal)
+        assert it.driver._transport.call(put()).status == 403
+        assert len(it.fake.requests) == 1
+
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 

@@ -150,6 +150,16 @@ def test_a_proxy_of_the_environment_makes_the_road_plain(monkeypatch: pytest.Mon
         close_driver(driver)
 
 
+@pytest.mark.parametrize("key", ["a/./b", "a/../b", "..", "../other/key"])
+@pytest.mark.parametrize("source", [b"abc", whole(4)])
+def test_a_key_that_an_http_proxy_would_rewrite_is_refused(
+    source: bytes, key: str, running: Service
+) -> None:
+    set_proxy(running.driver)  # Nothing listens there: whatever is sent is another error.
+    with pytest.raises(InvalidRequestError, match="proxy rewrites"):
+        running.upload(source, key=key)
+
+
 def test_hooks_headers_and_adapters_see_every_request_of_an_upload(running: Service) -> None:
     seen = []
     session = running.driver.connection.connection.session
