@@ -26,7 +26,7 @@ from .reading import ReadingMethods
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
 from .upstream import UpstreamHelpers
-from .arguments import host_of
+from .arguments import host_of, typed_by_path
 from .containers import ContainerMethods
 from .maintenance import MaintenanceExtensions
 from .direct_uploads import DirectUploadExtensions
@@ -236,6 +236,7 @@ class AmazonS3MultipartDriver(
         if verify_hash:
             options = replace(options, checksum="md5")
         path = os.fspath(file_path)
+        extra = typed_by_path(extra, headers, path)
         upload = self._ex_prepared(
             container, object_name, extra, headers, ex_storage_class, options
         )

@@ -114,7 +114,8 @@ class UploadOptions:
         if self.on_event is not None and not callable(self.on_event):
             raise TypeError(f"on_event must be callable, not {type(self.on_event).__name__}")
         verbs = ("save", "load", "forget", "list", "hold")
-        if self.journal is not None and not all(hasattr(self.journal, verb) for verb in verbs):
+        has_verbs = all(hasattr(self.journal, verb) for verb in verbs)
+        if self.journal is not None and (not has_verbs or isinstance(self.journal, type)):
             raise TypeError(f"journal must be a Journal, not {type(self.journal).__name__}")
         if not isinstance(self.retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")

@@ -303,3 +303,23 @@ def test_a_named_pipe_is_streamed(container: Container, mock: Mock, tmp_path: Pa
     found = container.driver.upload_object(str(pipe), container, "object")
     writer.join(10)
     assert found.size == len(DATA) and found.extra["parts"] > 1
+
+
+@pytest.mark.parametrize("data", [b"small", DATA])
+@pytest.mark.parametrize(
+    ("name", "given", "sent"),
+    [
+        ("a.html", {}, "text/html"),
+        ("a", {}, "application/octet-stream"),
+        ("a.html", {"extra": {"content_type": "a/b"}}, "a/b"),
+        ("a.html", {"headers": {"content-Type": "a/b"}}, "a/b"),
+    ],
+)
+def test_the_content_type_is_that_of_the_files_own_name(
+    container: Container, mock: Mock, tmp_path: Path, data: bytes, name: str, given: Any, sent: str
+) -> None:
+    """As upstream has it."""
+    path = tmp_path / name
+    path.write_bytes(data)
+    container.driver.upload_object(path, container, "object", **given)
+    assert mock.requests[0].headers["content-type"] == sent

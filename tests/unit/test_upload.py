@@ -247,6 +247,15 @@ def test_a_part_larger_than_half_the_budget_waits_in_a_file(
     assert len(spooled) <= 10
 
 
+def test_a_file_whose_name_says_no_content_type_has_that_of_the_objects_name(
+    running: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    running.driver.upload_object(path, running.container, "object.txt")
+    assert running.driver.get_object("bucket", "object.txt").extra["content_type"] == "text/plain"
+
+
 def test_the_folder_for_such_files_is_the_callers_choice(running: Service, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         running.upload(chunks(8), spool_directory=str(tmp_path / "missing"))
