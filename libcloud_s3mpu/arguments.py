@@ -7,10 +7,12 @@ calls it; the rules for headers and keys themselves are in :mod:`libcloud_s3mpu.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 from contextlib import contextmanager
 from collections.abc import Mapping, Iterator
 
+import libcloud.utils.files
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import REGION_TO_HOST_MAP
 
@@ -106,10 +108,29 @@ def target_of(
     if options.if_none_match is not None:
         merged["if-none-match"] = options.if_none_match
     if options.if_match is not None:
-        merged["if-match"] = f'"{wire.unquoted(options.if_match) or ""}"'
+        etag = wire.unquoted(options.if_match)
+        if etag is None:
+            raise InvalidRequestError(f"if_match must be an ETag, not {options.if_match!r}")
+        merged["if-match"] = header_rules.checked_value("if_match", f'"{etag}"')
     _check_conditions(driver, merged)
     place = place_of(container, object_name, driver.ex_limits)
     return wire.Target(bucket=place.bucket, key=place.key, headers=merged)
+
+
+def typed_by_path(
+    extra: Mapping[str, Any] | None, headers: Mapping[str, Any] | None, path: Any
+) -> dict[str, Any]:
+    """Give ``extra`` with the content type of a file's own name, as upstream guesses it.
+
+    Where that says nothing, or the caller has said it, it stays: the object's name is next.
+    """
+    given = dict(extra or {})
+    is_said = given.get("content_type") or "content-type" in {str(n).lower() for n in headers or ()}
+    if not is_said:
+        guessed, _ = libcloud.utils.files.guess_file_mime_type(os.fsdecode(path))
+        if guessed is not None:
+            given["content_type"] = guessed
+    return given
 
 
 def _check_conditions(driver: Any, headers: Mapping[str, str]) -> None:

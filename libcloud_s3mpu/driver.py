@@ -9,6 +9,7 @@ work, and turns the result into libcloud's :class:`Object`. How an upload runs i
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any
 from dataclasses import replace
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from .reading import ReadingMethods
 from .protocol import headers as header_rules
 from .sessions import SessionExtensions
 from .upstream import UpstreamHelpers
-from .arguments import host_of
+from .arguments import host_of, typed_by_path
 from .containers import ContainerMethods
 from .maintenance import MaintenanceExtensions
 from .direct_uploads import DirectUploadExtensions
@@ -235,10 +236,15 @@ class AmazonS3MultipartDriver(
         if verify_hash:
             options = replace(options, checksum="md5")
         path = os.fspath(file_path)
+        extra = typed_by_path(extra, headers, path)
         upload = self._ex_prepared(
             container, object_name, extra, headers, ex_storage_class, options
         )
-        is_small = os.stat(path).st_size <= (options.part_size_bytes or DEFAULT_PART_SIZE)
+        seen = os.stat(path)
+        # A pipe or a device has no size, and may bring more than fits into memory.
+        is_small = stat.S_ISREG(seen.st_mode) and (
+            seen.st_size <= (options.part_size_bytes or DEFAULT_PART_SIZE)
+        )
         if is_small and ex_options is None:
             return self._put_object(
                 container,

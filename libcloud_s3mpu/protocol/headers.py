@@ -52,6 +52,7 @@ OURS = frozenset(
         "host",
         "transfer-encoding",
         "x-amz-content-sha256",
+        "x-amz-copy-source",  # A PUT with it copies, and its body is nobody's.
         "x-amz-date",
         "x-amz-security-token",
     }
@@ -143,7 +144,7 @@ def decode_metadata_value(value: str) -> str:
     if "=?" in value and _ENCODED_WORD.search(value):
         try:
             return "".join(
-                part if isinstance(part, str) else part.decode(charset or "ascii")
+                part if isinstance(part, str) else part.decode(charset or "ascii", "surrogatepass")
                 for part, charset in decode_header(value)
             )
         except (LookupError, ValueError):

@@ -108,8 +108,15 @@ class UploadOptions:
             raise ValueError(f'on_failure must be "abort" or "keep", not {self.on_failure!r}')
         if self.if_none_match not in (None, "*"):
             raise ValueError(f'if_none_match must be None or "*", not {self.if_none_match!r}')
+        if self.if_match is not None and not isinstance(self.if_match, str):
+            raise TypeError(f"if_match must be an ETag, not {type(self.if_match).__name__}")
+        if not isinstance(self.is_only_writer, bool):
+            raise TypeError(f"is_only_writer must be True or False, not {self.is_only_writer!r}")
+        if self.on_event is not None and not callable(self.on_event):
+            raise TypeError(f"on_event must be callable, not {type(self.on_event).__name__}")
         verbs = ("save", "load", "forget", "list", "hold")
-        if self.journal is not None and not all(hasattr(self.journal, verb) for verb in verbs):
+        has_verbs = all(hasattr(self.journal, verb) for verb in verbs)
+        if self.journal is not None and (not has_verbs or isinstance(self.journal, type)):
             raise TypeError(f"journal must be a Journal, not {type(self.journal).__name__}")
         if not isinstance(self.retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")

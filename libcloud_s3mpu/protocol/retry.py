@@ -40,6 +40,8 @@ class RetryPolicy:
     max_total_seconds: float = 300.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.max_attempts, int) or isinstance(self.max_attempts, bool):
+            raise TypeError(f"max_attempts must be an integer, not {self.max_attempts!r}")
         if self.max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
         for name in (
@@ -49,8 +51,11 @@ class RetryPolicy:
             "max_retry_after_seconds",
             "max_total_seconds",
         ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative")
+            seconds = getattr(self, name)
+            if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+                raise TypeError(f"{name} must be a number, not {type(seconds).__name__}")
+            if not seconds >= 0:  # Nor "not a number".
+                raise ValueError(f"{name} must not be negative, but is {seconds}")
 
     def delay_before(self, *, attempt: int, error: S3MultipartError, random: float) -> float:
         """Give the wait in seconds after failed ``attempt`` (from 1); ``random`` is in [0, 1)."""

@@ -118,16 +118,36 @@ def call_settled(
         return sender.resume(request, exchange)
     except Exception:
         raise
-    except BaseException:
+    except BaseException as interrupt:
         try:
             response = sender.advance(request, exchange, SETTLE_SECONDS)
             if response is not None:
                 settle(response)
+            else:
+                note_doubt(interrupt, request, f"no answer within {SETTLE_SECONDS:g} s")
         except S3MultipartError as error:
-            log.warning("interrupted, and the answer did not come: %s", error.value)
+            note_doubt(interrupt, request, error.value)
         finally:
             exchange.close()
         raise
+
+
+def note_doubt(interrupt: BaseException, request: S3Request, why: str) -> None:
+    """Say in the log and on an interrupt that what it ended may have taken effect."""
+    text = f"{request.operation} of {request.bucket}/{request.key} was interrupted: {why}; "
+    if request.operation == "CreateMultipartUpload":
+        text += "an upload may be left that nobody knows, ex_cleanup_multipart_uploads finds it"
+    else:
+        text += "it may have taken effect"
+    log.warning("%s", text)
+    add_note(interrupt, text)
+
+
+def add_note(error: BaseException, text: str) -> None:
+    """Put a line below an exception of any kind, where Python can (3.11 on)."""
+    note = getattr(error, "add_note", None)
+    if note is not None:
+        note(text)
 
 
 class PartJob:

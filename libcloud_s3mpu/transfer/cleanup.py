@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from .intake import Intake
 from .single import first_part
 from .window import Window
-from .attempt import Sender, retried
+from .attempt import Sender, retried, add_note
 from ..protocol import wire
 from ..protocol.retry import RetryPolicy
 from ..protocol.errors import S3MultipartError, UploadMissingError
@@ -249,7 +249,7 @@ def note_kept(error: BaseException, session: UploadSession) -> None:
         error.upload_id = error.upload_id or session.upload_id
         add_text(error, text)
     else:
-        _add_note(error, text)
+        add_note(error, text)
 
 
 def add_text(error: S3MultipartError, text: str) -> None:
@@ -273,10 +273,4 @@ def note_cleanup_error(error: BaseException, second: BaseException, text: str) -
         error.cleanup_error = second  # type: ignore[attr-defined]
     except (AttributeError, TypeError):
         pass  # An exception with slots: the log has it.
-    _add_note(error, f"{text} ({type(second).__name__}: {second})")
-
-
-def _add_note(error: BaseException, text: str) -> None:
-    add_note = getattr(error, "add_note", None)  # Python 3.11 on.
-    if add_note is not None:
-        add_note(text)
+    add_note(error, f"{text} ({type(second).__name__}: {second})")

@@ -11,6 +11,7 @@ engine (the answer comes back as a value) and retries nothing. The leaner road f
 
 from __future__ import annotations
 
+import os
 import copy
 import time
 from typing import Any
@@ -31,6 +32,7 @@ from .http import (
     no_auth,
     read_limited,
     transport_error,
+    leave_connections,
 )
 from .stream import PlainStream
 from ..protocol import messages
@@ -57,6 +59,7 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         self.credentials_source: CredentialsSource | None = None
         self._signer_for: tuple[Any, Signer | None] = (None, None)
         self.connection: Any = None
+        self._pid = os.getpid()
         #: This connection itself, while no request runs on it. deque's append and pop are atomic,
         #: so taking and giving back needs no lock.
         self._idle: deque[S3MultipartConnection] = deque((self,))
@@ -278,6 +281,9 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         on. It shares the session (a proxy, certificate or adapter set on it holds for all) and the
         list of user agent tokens; the answer and the request under way are its own.
         """
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            leave_connections(getattr(self.connection, "session", None))
         try:
             return self._idle.pop()
         except IndexError:

@@ -21,7 +21,14 @@ from http.client import HTTPResponse, HTTPException, IncompleteRead
 from collections.abc import Callable, Iterator
 
 from .stream import LeanStream, shut_down
-from .sockets import Channel, AnswerSide, wait_for, unacknowledged, hold_small_packets
+from .sockets import (
+    Channel,
+    AnswerSide,
+    wait_for,
+    begin_answer,
+    unacknowledged,
+    hold_small_packets,
+)
 from ..protocol.watch import Meter, Watch
 from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response, is_head_cut
 
@@ -29,6 +36,10 @@ from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response, is_head_
 IOV = 256
 #: The most that one record of TLS holds (RFC 8446, 5.1).
 TLS_RECORD = 16 * 1024
+#: Interim answers (100 Continue) that are read while a body is sent; more wait for its end.
+INTERIM = 8
+#: Seconds for the rest of an answer whose reading was interrupted.
+REST_SECONDS = 3.0
 #: os.sendfile exists elsewhere too; this is where its short counts were seen to be right.
 _HAS_SENDFILE = hasattr(os, "sendfile") and sys.platform == "linux"
 
@@ -73,6 +84,7 @@ class Exchange:
         "_give_back",
         "_got_early",
         "_has_answer",
+        "_interim",
         "_is_cut",
         "_is_held",
         "_iov",
@@ -80,6 +92,7 @@ class Exchange:
         "_meter",
         "_request",
         "_rest",
+        "_seen",
         "_timeout",
         "sent_bytes",
         "waited",
@@ -104,8 +117,11 @@ class Exchange:
         self._timeout = timeout
         self._is_sent = False
         self._got_early = False
+        self._interim = INTERIM
         self._has_answer = False
         self._is_cut = False
+        #: What came of an answer that is still wanted after an interrupt.
+        self._seen = None if request.is_repeatable else bytearray()
         self.sent_bytes = 0
         #: Seconds that this exchange waited for the network in all.
         self.waited = 0.0
@@ -179,7 +195,7 @@ class Exchange:
                     return False
                 if self._got_early:
                     break
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             # The service may have answered and closed before it had read all: look for that first.
             if not self.sent_bytes or not wait_for(self._channel.socket, select.POLLIN, 0.0):
                 raise
@@ -254,13 +270,17 @@ class Exchange:
         if left is not None and left <= 0:
             return False
         # Without TLS a readable socket in mid-body is an early answer; with it, maybe a ticket.
-        events = select.POLLOUT if self._channel.is_tls else select.POLLOUT | select.POLLIN
+        is_deaf = self._channel.is_tls or not self._interim
+        events = select.POLLOUT if is_deaf else select.POLLOUT | select.POLLIN
         ready = self._timed_wait(events, self._timeout if left is None else left)
         if not ready:
             if left is None:
                 raise TimeoutError(f"the service took nothing for {self._timeout:g} s")
             return False
-        self._got_early = bool(ready & select.POLLIN) and not self._channel.is_tls
+        if ready & select.POLLIN and not is_deaf:
+            is_interim = self._channel.read_interim()
+            self._interim = self._interim - 1 if is_interim else 0
+            self._got_early = is_interim is False
         return True
 
     def _timed_wait(self, events: int, timeout: float | None) -> int:
@@ -285,7 +305,7 @@ class Exchange:
 
     def _await_answer(self, patience: float | None) -> bool:
         sock = self._channel.socket
-        if self._channel.is_tls and sock.pending():
+        if self._seen or (self._channel.is_tls and sock.pending()):
             return True
         wait = self._timeout
         if self._request.patience_seconds is not None and wait is not None:
@@ -298,12 +318,11 @@ class Exchange:
 
     def _receive(self) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
-        answer = HTTPResponse(self._answer_side(), method=self._request.method)  # type: ignore[arg-type]
+        answer = begin_answer(self._answer_side(), self._request.method)
+        self._has_answer = True
         if self._request.streams:
             return self._open(answer)
         try:
-            answer.begin()
-            self._has_answer = True
             status = answer.status
             limit = self._request.answer_limit if status < 300 else MAX_ERROR_BYTES
             body = answer.read(limit)
@@ -335,14 +354,14 @@ class Exchange:
             wait = max(wait, patience)
         if self._meter is not None:
             bounds += [b for b in [self._meter.seconds(None)] if b is not None]
+        if self._seen:
+            bounds.append(REST_SECONDS)
         until = time.monotonic() + min(bounds) if bounds else None
-        return AnswerSide(self._channel.socket, wait, until)
+        return AnswerSide(self._channel.socket, wait, until, self._seen)
 
     def _open(self, answer: HTTPResponse) -> S3Response:
         """Read the head; leave a good answer's body to whoever wants it, read an error's."""
         try:
-            answer.begin()
-            self._has_answer = True
             headers = {name.lower(): value for name, value in answer.getheaders()}
             if answer.status < 300:
                 stream = LeanStream(answer, self._channel, self._request, self._give_back)

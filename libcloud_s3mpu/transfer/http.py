@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from libcloud.storage.drivers.s3 import S3Response, S3RawResponse
 
 from ..protocol import messages
-from ..protocol.errors import TransportError
+from ..protocol.errors import TransportError, InvalidRequestError
 from ..protocol.messages import MAX_XML_BYTES, MAX_ERROR_BYTES
 
 #: Connections that a session's pool keeps alive for one host: enough for three full windows.
@@ -114,9 +114,23 @@ class ExactAdapter(HTTPAdapter):
     def request_url(self, request: Any, proxies: Any) -> str:
         url: str = super().request_url(request, proxies)
         if url.startswith(("http://", "https://")):
-            return url  # A plain-http proxy wants the whole URL.
+            # A plain-http proxy wants the whole URL, and urllib3 takes the dots out of one.
+            if not {".", ".."}.isdisjoint(url.partition("?")[0].split("/")):
+                raise InvalidRequestError(
+                    "an http proxy rewrites paths with '.' or '..' segments, so the key would be "
+                    "another one; use https, which goes through a proxy as it stands"
+                )
+            return url
         parts = urlsplit(request.url)
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def leave_connections(session: Any) -> None:
+    """Have a session keep none of its connections: in a fork's child they are the parent's."""
+    adapter: Any
+    for adapter in getattr(session, "adapters", {}).values():
+        if hasattr(adapter, "poolmanager"):
+            adapter.__setstate__(adapter.__getstate__())  # As requests pickles it: without pools.
 
 
 def _read_now(answer: Any) -> None:

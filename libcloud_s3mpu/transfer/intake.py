@@ -31,6 +31,7 @@ class Intake:
     :param schedule: where the cuts are, if that was decided before (a resumed upload).
     :raises UnsupportedSourceError: (a TypeError) if it is no source.
     :raises SourceSizeError: (a ValueError) if its length is known and the service takes no such.
+    :raises OSError: if ``spool_directory`` is not there.
     """
 
     def __init__(
@@ -43,6 +44,9 @@ class Intake:
         must_not_change: bool = False,
         schedule: PartSchedule | None = None,
     ) -> None:
+        if options.spool_directory is not None:
+            # It is needed late (parts outgrow memory), and a typo is told now.
+            os.stat(os.path.join(options.spool_directory, ""))
         self._options = options
         self._limits = limits
         self._where = where

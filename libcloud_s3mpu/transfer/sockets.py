@@ -7,6 +7,7 @@ The ground floor of the connection room; what travels over it is :mod:`.exchange
 from __future__ import annotations
 
 import io
+import re
 import ssl
 import sys
 import time
@@ -14,6 +15,7 @@ import select
 import socket
 from typing import Any
 from contextlib import suppress
+from http.client import HTTPResponse, HTTPException
 
 try:
     import fcntl
@@ -26,17 +28,27 @@ _CORK: int | None = getattr(socket, "TCP_CORK", None)
 
 #: An idle connection older than this is not used again: S3 closes them after 5 to 20 s.
 MAX_IDLE_SECONDS = 8.0
+#: Answers before the answer (1xx) are not without end.
+MOST_INTERIM = 100
+#: The largest of them that is looked for while a body is sent, in bytes.
+_INTERIM_BYTES = 4096
+#: All 1xx but 101, which is no interim one.
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d")
 
 
 class Channel:
-    """A connected socket and whether it was used before; owned by one exchange at a time."""
+    """A connected socket and whether it was used before; owned by one exchange at a time.
+
+    :param is_tls: by the address, never by the socket's class: gevent replaces ``ssl.SSLSocket``,
+        and what is taken for a plain socket would get its bytes past TLS.
+    """
 
     __slots__ = ("connection", "socket", "is_tls", "is_reused", "idle_since")
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, is_tls: bool) -> None:
         self.connection = connection
         self.socket = connection.sock
-        self.is_tls = isinstance(self.socket, ssl.SSLSocket)
+        self.is_tls = is_tls
         self.is_reused = False
         self.idle_since = 0.0
 
@@ -58,6 +70,23 @@ class Channel:
         except OSError:
             return False
         return False
+
+    def read_interim(self) -> bool | None:
+        """Read what came in while a body is sent if it is an interim answer; not for TLS.
+
+        False if it is none, None if that cannot be told yet, or its end has not come. Some servers
+        send 100 Continue though nobody asked for it.
+        """
+        came = self.socket.recv(_INTERIM_BYTES, socket.MSG_PEEK)
+        if 0 < len(came) < len(b"HTTP/1.1 100"):
+            return None
+        if not _INTERIM.match(came):
+            return False
+        end = came.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        self.socket.recv(end + 4)
+        return True
 
     def close(self) -> None:
         """Drop the connection."""
@@ -89,21 +118,37 @@ class AnswerSide(io.RawIOBase):
 
     :param timeout: the longest wait for more, in seconds; None waits for ever.
     :param until: when all of it must be there (:func:`time.monotonic`); None for no bound.
+    :param seen: what was read of it before an interrupt, which comes first; grows.
     """
 
-    def __init__(self, sock: Any, timeout: float | None, until: float | None) -> None:
+    def __init__(
+        self,
+        sock: Any,
+        timeout: float | None,
+        until: float | None,
+        seen: bytearray | None = None,
+    ) -> None:
         super().__init__()
         self._socket = sock
         self._timeout = timeout
         self._until = until
+        self._seen = seen
+        self._again = io.BytesIO(seen or b"")
+        self._reader: io.BufferedReader | None = None
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
+        # The same for each answer that is read from here: it may hold the next one's beginning.
+        if self._reader is None:
+            self._reader = io.BufferedReader(self)
+        return self._reader
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        got = self._again.readinto(buffer)
+        if got:
+            return got
         timeout = self._timeout
         if self._until is not None:
             left = self._until - time.monotonic()
@@ -111,7 +156,24 @@ class AnswerSide(io.RawIOBase):
                 raise TimeoutError("the answer was not whole in time")
             timeout = left if timeout is None else min(timeout, left)
         self._socket.settimeout(timeout)
-        return self._socket.recv_into(buffer)  # type: ignore[no-any-return]
+        got = int(self._socket.recv_into(buffer))
+        if self._seen is not None:
+            self._seen += buffer[:got]
+        return got
+
+
+def begin_answer(side: AnswerSide, method: str) -> HTTPResponse:
+    """Read the head of an answer, and over interim ones before it; http.client knows 100 only.
+
+    :raises HTTPException: as http.client does, and where there is no end of them.
+    """
+    for _ in range(MOST_INTERIM):
+        answer = HTTPResponse(side, method=method)  # type: ignore[arg-type]
+        answer.begin()
+        if not 100 <= answer.status < 200 or answer.status == 101:
+            return answer
+        answer.fp = None  # type: ignore[assignment]  # Its end closes nothing: more is to come.
+    raise HTTPException(f"{MOST_INTERIM} interim answers and no other")
 
 
 def unacknowledged(sock: Any) -> int:

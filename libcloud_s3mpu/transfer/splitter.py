@@ -16,6 +16,7 @@ import stat
 import array
 from types import GeneratorType
 from typing import Any
+from http.client import HTTPResponse
 from collections.abc import Mapping, Iterable, Iterator
 
 from ..protocol.errors import SourceSizeError, SourceChangedError, UnsupportedSourceError
@@ -138,14 +139,22 @@ def _as_bytes(chunk: Any) -> Any:
     if isinstance(chunk, int) and not isinstance(chunk, bool):
         # iter(b"...") yields these, and libcloud takes it.
         return bytes((chunk,)) if 0 <= chunk <= 255 else _refuse_chunk(chunk)
-    try:
-        view = memoryview(chunk)
-    except TypeError:
+    view = _view_of(chunk)
+    if view is None:
         return _refuse_chunk(chunk)
     if type(view.obj) is bytes and view.c_contiguous:
         return view.cast("B") if view.nbytes else b""
     # A bytearray or array may be filled anew by the source before this is sent: copy at receipt.
     return view.tobytes()
+
+
+def _view_of(thing: Any) -> memoryview | None:
+    """Give the bytes that a buffer exports; None if it is none, or one of Python's objects."""
+    try:
+        view = memoryview(thing)
+    except (TypeError, ValueError, BufferError):
+        return None  # numpy refuses some of its types by a ValueError.
+    return None if "O" in view.format else view
 
 
 def _refuse_chunk(chunk: Any) -> Any:
@@ -164,9 +173,24 @@ def _read_chunks(read: Any, size: int = READ_SIZE) -> Iterator[Any]:
             raise UnsupportedSourceError(
                 "read() of the source returned None: it is non-blocking and has nothing yet"
             )
+        if hasattr(chunk, "__await__"):
+            getattr(chunk, "close", bool)()  # Else it is reported as never awaited.
+            raise UnsupportedSourceError(
+                "read() of the source is async: give the file that it wraps (upload.file of "
+                "Starlette and FastAPI), or bridge it with a generator"
+            )
         if not len(chunk):
             return
         yield chunk
+
+
+def _read_answer(source: Any) -> Iterator[Any]:
+    """Read the answer of another service; its own reading is silent about one that was cut."""
+    yield from _read_chunks(source.read)
+    is_plain = isinstance(source, HTTPResponse)
+    missing = source.length if is_plain else source.length_remaining
+    if missing:
+        raise SourceSizeError(f"the source, an HTTP answer, was cut {missing} bytes before its end")
 
 
 class _WholeBuffer(Splitter):
@@ -209,11 +233,19 @@ class FileSplitter(Splitter):
         return gathered
 
     def skip(self, size: int) -> int:
-        """Hand out the range of the next ``size`` bytes, or of those that are left."""
-        left = os.fstat(self.fileno).st_size - self.start - self.offset
-        granted = max(0, min(size, left))
+        """Hand out the range of the next ``size`` bytes, or of those that are left.
+
+        :raises SourceChangedError: if the file is shorter than it was at the beginning.
+        """
+        granted = max(0, min(size, self._size() - self.start - self.offset))
         self.offset += granted
         return granted
+
+    def _size(self) -> int:
+        size = os.fstat(self.fileno).st_size
+        if size < self._seen[0]:
+            raise SourceChangedError(f"the file was cut to {size} bytes while it was uploaded")
+        return size
 
     def _stamp(self) -> tuple[int, int]:
         status = os.fstat(self.fileno)
@@ -232,7 +264,7 @@ class FileSplitter(Splitter):
             )
 
     def has_more(self) -> bool:
-        return os.fstat(self.fileno).st_size > self.start + self.offset
+        return self._size() > self.start + self.offset
 
     def close(self) -> None:
         """Leave the file open, as libcloud does, at the offset that reading would have left it."""
@@ -259,6 +291,9 @@ def open_source(source: Any) -> Splitter:
         raise _unsupported(source)
     if hasattr(source, "__aiter__"):
         raise _unsupported(source, "; bridge an async one with a generator")
+    view = _view_of(source)
+    if view is not None:
+        return _WholeBuffer(_flat(view))  # Of numpy and ctypes: what iterates gives numbers.
     if isinstance(source, Iterable) or hasattr(source, "__getitem__"):
         length = _sum_of_lengths(source) if isinstance(source, (list, tuple)) else None
         return Splitter(iter(source), length=length)
@@ -280,7 +315,8 @@ def _unsupported(source: Any, advice: str = "") -> UnsupportedSourceError:
 def _flat(view: memoryview) -> memoryview:
     if not view.nbytes:
         return memoryview(b"")
-    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    is_plain = view.c_contiguous and len(view.format) == 1
+    return view.cast("B") if is_plain else memoryview(view.tobytes())
 
 
 def _open_file(source: Any, read: Any) -> Splitter:
@@ -294,10 +330,22 @@ def _open_file(source: Any, read: Any) -> Splitter:
     )
     if is_plain and hasattr(os, "pread"):
         status = os.fstat(source.fileno())
-        if stat.S_ISREG(status.st_mode) and source.seekable():
+        is_regular = stat.S_ISREG(status.st_mode) and source.seekable()
+        if is_regular and _ends_at(source.fileno(), status.st_size):
             start = source.tell()
             return FileSplitter(source, start=start, end=max(start, status.st_size))
+    if isinstance(source, HTTPResponse) or hasattr(source, "length_remaining"):
+        return Splitter(_read_answer(source))
     return Splitter(_read_chunks(read))
+
+
+def _ends_at(fileno: int, size: int) -> bool:
+    """Tell whether a file ends where it says; those of /proc and /sys say anything."""
+    try:
+        is_there = not size or bool(os.pread(fileno, 1, size - 1))
+        return is_there and not os.pread(fileno, 1, size)
+    except OSError:
+        return False  # What is wrong with it, its own read says.
 
 
 def _sum_of_lengths(chunks: Any) -> int | None:

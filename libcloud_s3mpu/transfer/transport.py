@@ -21,6 +21,7 @@ from collections import deque
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import urllib3
 import requests
 import libcloud.common.base
 from requests.utils import select_proxy, default_headers
@@ -116,7 +117,8 @@ class Transport:
         connection = self._connection
         if connection.connection is None:
             connection.connect()
-        if not _CAN_BE_LEAN or not connection.is_exact:
+        # eventlet takes poll away, which may be after this was imported.
+        if not _CAN_BE_LEAN or not connection.is_exact or not hasattr(select, "poll"):
             return "plain"
         if libcloud.common.base.RETRY_FAILED_HTTP_REQUESTS or connection.retryCls is not Retry:
             return "plain"
@@ -168,6 +170,8 @@ class Transport:
         adapter = session.get_adapter(url)
         plain_session = type(session) is requests.Session and type(adapter) is ExactAdapter
         changed = session.hooks.get("response") or session.params or session.auth
+        # pyOpenSSL's sockets, where an app has put them into urllib3, are not Python's.
+        changed = changed or urllib3.util.ssl_.IS_PYOPENSSL
         if not plain_session or changed or dict(session.headers) != dict(default_headers()):
             return None
         merged = session.merge_environment_settings(url, {}, False, http.verification, None)
@@ -349,8 +353,12 @@ class Transport:
             left = max(0.001, watch.left or 0.0)  # Zero would mean: do not block.
             timeout = left if timeout is None else min(timeout, left)
         connection.timeout = timeout
-        connection.connect()
-        return Channel(connection)
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()  # An interrupt leaves it half open.
+            raise
+        return Channel(connection, is_tls=self._connection.endpoint.scheme == "https")
 
     def _take_idle(self, host: str) -> Channel | None:
         # Changed settings and forks were noticed when the road was chosen, just before.

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import os
 import time
+import queue
 import threading
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any, Protocol
 from collections import deque
 
@@ -74,8 +75,9 @@ class Window:
         self._pace = pace
         self._name = name
         self._reserved = 0
-        self._to_do: SimpleQueue[Job | None] = SimpleQueue()
-        self._done: SimpleQueue[Job] = SimpleQueue()
+        # By their module, as threads are: gevent may have replaced both since this was imported.
+        self._to_do: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Job] = queue.SimpleQueue()
         #: Job -> how many were in flight with it when it was submitted.
         self._submitted: dict[Job, int] = {}
         self._finished: deque[Job] = deque()
@@ -137,11 +139,13 @@ class Window:
         """
         self._pick_up()
         if self._threads <= self.in_flight and self._threads < self._ceiling:
-            name = f"{self._name}-{self._threads + 1}"
+            # Counted first: one whose start was interrupted is told to end as well.
+            self._threads += 1
+            name = f"{self._name}-{self._threads}"
             try:
                 threading.Thread(target=self._work, name=name, daemon=True).start()
-                self._threads += 1
             except RuntimeError:
+                self._threads -= 1
                 if not self._threads:
                     raise
         self._submitted[job] = self.in_flight + 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import base64
 import hashlib
+import threading
 from typing import Any
 from pathlib import Path
 from dataclasses import replace
@@ -290,3 +291,35 @@ def test_conditions_in_the_options_hold_for_a_small_file_too(
     options = replace(OPTIONS, if_none_match="*")
     container.driver.upload_object(str(small), container, "object", ex_options=options)
     assert mock.sent("PutObject").headers["if-none-match"] == "*"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_streamed(container: Container, mock: Mock, tmp_path: Path) -> None:
+    """It has no size, and what comes may be more than memory holds."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(DATA,), daemon=True)
+    writer.start()
+    found = container.driver.upload_object(str(pipe), container, "object")
+    writer.join(10)
+    assert found.size == len(DATA) and found.extra["parts"] > 1
+
+
+@pytest.mark.parametrize("data", [b"small", DATA])
+@pytest.mark.parametrize(
+    ("name", "given", "sent"),
+    [
+        ("a.html", {}, "text/html"),
+        ("a", {}, "application/octet-stream"),
+        ("a.html", {"extra": {"content_type": "a/b"}}, "a/b"),
+        ("a.html", {"headers": {"content-Type": "a/b"}}, "a/b"),
+    ],
+)
+def test_the_content_type_is_that_of_the_files_own_name(
+    container: Container, mock: Mock, tmp_path: Path, data: bytes, name: str, given: Any, sent: str
+) -> None:
+    """As upstream has it."""
+    path = tmp_path / name
+    path.write_bytes(data)
+    container.driver.upload_object(path, container, "object", **given)
+    assert mock.requests[0].headers["content-type"] == sent

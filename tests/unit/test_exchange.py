@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 import time
 import errno
 import socket
@@ -22,13 +24,14 @@ from tests.unit.small import (
     Service,
     RawServer,
     reset,
+    chunks,
     service,
     make_plain,
     make_driver,
     close_driver,
     read_request,
 )
-from libcloud_s3mpu.transfer import exchange
+from libcloud_s3mpu.transfer import sockets, exchange
 from libcloud_s3mpu.transfer.spool import FileBody
 from libcloud_s3mpu.protocol.errors import TransportError, SourceChangedError
 from libcloud_s3mpu.protocol.messages import Bytes, S3Request
@@ -304,6 +307,58 @@ def test_an_early_answer_ends_the_sending() -> None:
     assert exchange.sent_bytes < LARGE.size
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a reset takes what came before it")
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_early_answer_is_found_behind_a_connection_that_broke(tls: bool) -> None:
+    refusal = faults.answer_early(faults.error("AccessDenied"), after_bytes=1000, resets=True)
+    with service(tls=tls, limits=FakeLimits()) as it:
+        it.fake.script("PutObject", refusal)
+        assert it.driver._transport.call(put()).status == 403
+        assert len(it.fake.requests) == 1
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[CONTINUE], [CONTINUE[:5], CONTINUE[5:]], [CONTINUE[:30], CONTINUE[30:]], [HINTS] * 20],
+)
+def test_an_interim_answer_does_not_end_the_sending(pieces: list[bytes]) -> None:
+    """Some servers send 100 Continue though nobody asked for it."""
+
+    def continues(sock: socket.socket, number: int) -> None:
+        for _ in range(2):
+            sock.recv(100, socket.MSG_PEEK)  # The body fills the sockets: its sender waits here.
+            for piece in pieces:
+                sock.sendall(piece)
+            read_request(sock)
+            sock.sendall(OK)
+
+    with raw(continues) as (server, transport):
+        answers = [Apart(lambda: transport.call(put())).result() for _ in range(2)]
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"ok")] * 2
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_interim_answers_before_the_answer_are_read_over(streams: bool) -> None:
+    with raw(answering(HINTS + CONTINUE + HINTS + OK, OK)) as (server, transport):
+        answer = transport.call(get(streams=streams))
+        assert answer.status == 200
+        assert (answer.stream.read(5) if streams else answer.body) == b"ok"
+        if streams:
+            answer.stream.close()
+        assert transport.call(get()).body == b"ok"
+        assert server.connections == 1
+
+
+def test_interim_answers_without_end_are_no_answer() -> None:
+    with raw(answering(HINTS * 1000)) as (_, transport), pytest.raises(TransportError):
+        Apart(lambda: transport.call(get())).result()
+
+
 def test_a_connection_with_half_a_body_on_it_is_not_used_again(running: Service) -> None:
     refusal = faults.answer_early(faults.error("AccessDenied"), after_bytes=1000)
     running.fake.script("PutObject", refusal)
@@ -528,3 +583,47 @@ def test_a_failure_says_why_and_becomes_the_error_that_apps_know() -> None:
     error = transport_error(get(), ExchangeFailed("nothing for 60 s", is_timeout=True))
     assert "Timeout" in type(error).__name__
     assert "nothing for 60 s" in str(error)
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, or gevent's Timeout."""
+
+
+@pytest.mark.parametrize("at", [1, 2, 20, 200, 400])
+@pytest.mark.parametrize("verb", ["InitiateMultipartUpload", "CompleteMultipartUpload"])
+def test_an_interrupt_within_an_answer_that_takes_effect_once_loses_nothing_of_it(
+    verb: str, at: int, running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = sockets.AnswerSide.readinto, iter(range(1, 1000))
+
+    def readinto(side: Any, buffer: Any) -> int:
+        if running.operations()[-1:] == [verb] and next(calls) == at:
+            raise Interrupted
+        return real(side, buffer[:1])
+
+    monkeypatch.setattr(sockets.AnswerSide, "readinto", readinto)
+    with pytest.raises(Interrupted) as caught:
+        running.upload(chunks(4), concurrency=1)
+    assert running.fake.uploads == {}
+    assert not hasattr(caught.value, "__notes__")
+    assert running.keys == (["key"] if verb == "CompleteMultipartUpload" else [])
+
+
+def test_an_interrupt_says_what_may_be_left_where_the_answer_does_not_come(
+    running: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_plain(running.driver)
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        raise Interrupted
+
+    monkeypatch.setattr(type(running.driver.connection), "unjudged", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        running.upload(chunks(4), concurrency=1)
+    said = "CreateMultipartUpload of bucket/key was interrupted: .*ex_cleanup_multipart_uploads"
+    assert re.search(said, caplog.text)
+    if sys.version_info >= (3, 11):
+        assert any(re.search(said, note) for note in caught.value.__notes__)

@@ -120,7 +120,8 @@ def test_plain_metadata_is_sent_as_it_is(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["é", " lead", "trail ", "=?UTF-8?B?w6k=?=", "日本語" * 40, "🦊" * 30, "\u2028x"]
+    "value",
+    ["é", " lead", "trail ", "=?UTF-8?B?w6k=?=", "日本語" * 40, "🦊" * 30, "\u2028x", "a\udcff"],
 )
 def test_other_metadata_is_sent_as_rfc_2047_says_and_comes_back(value: str) -> None:
     sent = headers.encode_metadata_value("x-amz-meta-a", value)

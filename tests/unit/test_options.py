@@ -10,6 +10,7 @@ import pytest
 
 from libcloud_s3mpu.protocol.limits import MIB
 from libcloud_s3mpu.protocol.options import UploadOptions
+from libcloud_s3mpu.transfer.journal import MemoryJournal
 
 
 def test_the_defaults_are_safe_and_bounded() -> None:
@@ -51,6 +52,10 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: Any) -> Non
         ("size_bytes", "5"),
         ("retry", 3),
         ("retry", None),
+        ("if_match", 5),
+        ("is_only_writer", "no"),
+        ("on_event", "print"),
+        ("journal", MemoryJournal),
     ],
 )
 def test_a_value_of_another_kind_is_a_type_error_by_name(name: str, value: Any) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.fake_s3 import ACCESS_KEY, SECRET_KEY
-from tests.unit.small import Apart, Service, whole, chunks, service
+from tests.unit.small import Apart, Service, whole, chunks, service, make_plain
 from libcloud_s3mpu.transfer import journal as journal_module
 from libcloud_s3mpu.protocol.options import UploadOptions
 from libcloud_s3mpu.protocol.session import State, UploadSession
@@ -63,11 +63,14 @@ def is_well(pid: int) -> bool:
 
 
 @forks
+@pytest.mark.parametrize("road", ["lean", "plain"])
 @pytest.mark.parametrize("concurrency", [None, 1, 4])
 def test_a_driver_that_was_used_is_used_on_both_sides_of_a_fork(
-    made: Service, concurrency: int | None
+    made: Service, concurrency: int | None, road: str
 ) -> None:
     """Its sockets are the parent's; so are the worker threads of its uploads."""
+    if road == "plain":
+        make_plain(made.driver)
     made.upload(chunks(9), key="before", concurrency=concurrency)
 
     def both(key: str) -> None:

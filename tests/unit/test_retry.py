@@ -166,10 +166,19 @@ def test_a_success_on_the_first_attempt_neither_sleeps_nor_tells() -> None:
         {"max_delay_seconds": -1},
         {"max_retry_after_seconds": -1},
         {"max_total_seconds": -1},
+        {"base_delay_seconds": float("nan")},
     ],
 )
 def test_a_policy_that_cannot_be_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
+        RetryPolicy(**values)
+
+
+@pytest.mark.parametrize(
+    "values", [{"max_attempts": "6"}, {"max_attempts": 2.5}, {"max_delay_seconds": None}]
+)
+def test_a_policy_of_another_kind_is_a_type_error(values: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(values))):
         RetryPolicy(**values)
 
 

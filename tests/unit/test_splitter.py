@@ -8,12 +8,14 @@ import os
 import gzip
 import mmap
 import array
+import ctypes
 import tarfile
 import zipfile
 import tempfile
 from typing import Any
 from pathlib import Path
 from collections import UserList, deque
+from http.client import HTTPResponse
 from collections.abc import Callable, Iterator, AsyncIterator
 
 import pytest
@@ -379,10 +381,33 @@ def test_an_async_source_is_told_what_to_do() -> None:
         open_source(asynchronous())
 
 
-@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
-def test_a_file_with_an_async_read_is_a_type_error() -> None:
-    with pytest.raises(TypeError):
+def test_a_file_with_an_async_read_is_a_type_error_that_says_what_to_do() -> None:
+    with pytest.raises(UnsupportedSourceError, match="async: give the file that it wraps"):
         open_source(AsyncReader()).take(5)
+
+
+# -- other buffers -------------------------------------------------------------------------------
+
+ONE, TWO = ctypes.c_int(1), ctypes.c_int(2)
+NUMBERS = (ctypes.c_int * 2)(1, 2)
+STRUCTS = (type("Pair", (ctypes.Structure,), {"_fields_": [("a", ctypes.c_byte)]}) * 3)()
+
+
+@pytest.mark.parametrize("source", [NUMBERS, STRUCTS, memoryview(NUMBERS), ONE])
+def test_any_buffer_is_a_source_of_its_bytes_and_a_chunk(source: Any) -> None:
+    """Iterating gives its numbers, and a number below 256 would be taken for a byte."""
+    data = memoryview(source).tobytes()
+    assert b"".join(open_source(source).take(100)) == data
+    assert open_source(source).length == len(data)
+    assert b"".join(open_source(iter([source])).take(100)) == data
+
+
+def test_an_array_of_python_objects_is_what_it_holds_and_no_chunk() -> None:
+    """Its own bytes are addresses."""
+    objects = (ctypes.py_object * 2)(b"a", b"b")
+    assert b"".join(open_source(objects).take(100)) == b"ab"
+    with pytest.raises(UnsupportedSourceError):
+        open_source(iter([objects])).take(100)
 
 
 def test_what_the_source_raises_comes_out_as_it_is() -> None:
@@ -455,6 +480,53 @@ def test_a_bytesio_behind_its_end_is_empty() -> None:
     assert splitter.take(5) == []
 
 
+# -- answers of other services ---------------------------------------------------------------------
+
+
+class Wire(io.BytesIO):
+    """A socket that an answer is read from."""
+
+    def makefile(self, mode: str) -> Wire:
+        return self
+
+
+def answer(data: bytes) -> HTTPResponse:
+    made = HTTPResponse(Wire(data))  # type: ignore[arg-type]
+    made.begin()
+    return made
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+
+
+class Counting(ShortReads):
+    """As urllib3 has it."""
+
+    length_remaining: int | None = 3
+
+
+def test_an_answer_that_was_cut_is_no_whole_source() -> None:
+    """Its own reading is silent about it."""
+    assert answer(HEAD + b"half").read(10) == b"half"
+    for source in (answer(HEAD + b"half"), Counting(b"half", 2)):
+        with pytest.raises(SourceSizeError, match=r"was cut [36] bytes before its end"):
+            pull(open_source(source), 3)
+
+
+@pytest.mark.parametrize(
+    "data", [HEAD + b"0123456789", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n0123456789"]
+)
+def test_an_answer_that_came_whole_is_a_source(data: bytes) -> None:
+    assert b"".join(pull(open_source(answer(data)), 3)) == b"0123456789"
+
+
+@pytest.mark.parametrize("left", [0, None])
+def test_an_answer_that_misses_nothing_or_does_not_know_is_a_source(left: int | None) -> None:
+    source = Counting(b"whole", 2)
+    source.length_remaining = left
+    assert b"".join(pull(open_source(source), 3)) == b"whole"
+
+
 # -- plain files -----------------------------------------------------------------------------------
 
 
@@ -512,6 +584,50 @@ def test_a_file_that_was_read_from_before_goes_on_where_it_stood(path: Path) -> 
     with open(path, "rb") as file:
         file.read(10)  # The buffered reader is further than that.
         assert b"".join(pull(open_source(file), 70_000)) == DATA[10:]
+
+
+@pytest.mark.parametrize("left", [0, 100, 1000, len(DATA) - 1])
+def test_a_file_that_was_cut_between_two_parts_does_not_end_there(path: Path, left: int) -> None:
+    """An upload that began with more must not succeed with less."""
+    with open(path, "rb") as file:
+        splitter = open_source(file)
+        assert isinstance(splitter, FileSplitter)
+        splitter.skip(1000)
+        os.truncate(path, left)
+        for look in (splitter.has_more, lambda: splitter.skip(1000), lambda: splitter.take(1000)):
+            with pytest.raises(SourceChangedError, match=f"cut to {left} bytes"):
+                look()
+
+
+@pytest.mark.parametrize("buffering", [-1, 0])
+@pytest.mark.parametrize("says", [0, 1000, len(DATA) + 4096])
+def test_a_file_that_does_not_end_where_it_says_is_read_to_its_end(
+    says: int, buffering: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of /proc say that they are empty, those of /sys that they have 4,096 bytes."""
+    real = os.fstat
+    monkeypatch.setattr(
+        os, "fstat", lambda number: os.stat_result((*real(number)[:6], says, *real(number)[7:]))
+    )
+    with open(path, "rb", buffering) as file:
+        assert b"".join(pull(open_source(file), 70_000)) == DATA
+
+
+@pytest.mark.parametrize("path", ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"])
+def test_what_the_kernel_makes_up_is_read(path: str) -> None:
+    if not os.path.exists(path):
+        pytest.skip("not on this system")
+    with open(path, "rb") as file:
+        data = file.read()
+        file.seek(0)
+        assert data and b"".join(pull(open_source(file), 7)) == data
+
+
+def test_a_file_that_cannot_be_read_says_so_itself(path: Path) -> None:
+    with open(path, "r+b", 0) as both, io.FileIO(str(path), "a") as file:
+        assert both.read(1)
+        with pytest.raises(io.UnsupportedOperation):
+            open_source(file).take(1)
 
 
 def test_an_offset_behind_the_end_is_an_empty_source(path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import pickle
+import select
 import socket
 import logging
 import threading
@@ -120,6 +121,15 @@ def test_whatever_only_libcloud_honours_makes_the_road_plain(
     assert running.driver.ex_transport == "plain"
 
 
+def test_where_poll_was_taken_away_the_road_is_plain(
+    running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As eventlet does, whenever it is told to patch."""
+    running.upload(b"abc")
+    monkeypatch.delattr(select, "poll")
+    assert running.driver.ex_transport == "plain"
+
+
 def test_libclouds_retry_flag_makes_the_road_plain(
     running: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +148,16 @@ def test_a_proxy_of_the_environment_makes_the_road_plain(monkeypatch: pytest.Mon
         driver.connection.endpoint = type(driver.connection.endpoint)("http", "s3.invalid", 80)
         assert driver.ex_transport == "plain"
         close_driver(driver)
+
+
+@pytest.mark.parametrize("key", ["a/./b", "a/../b", "..", "../other/key"])
+@pytest.mark.parametrize("source", [b"abc", whole(4)])
+def test_a_key_that_an_http_proxy_would_rewrite_is_refused(
+    source: bytes, key: str, running: Service
+) -> None:
+    set_proxy(running.driver)  # Nothing listens there: whatever is sent is another error.
+    with pytest.raises(InvalidRequestError, match="proxy rewrites"):
+        running.upload(source, key=key)
 
 
 def test_hooks_headers_and_adapters_see_every_request_of_an_upload(running: Service) -> None:
@@ -444,16 +464,21 @@ def test_a_refused_connection_is_a_transport_error_of_the_retried_kind() -> None
     assert "refused" in str(caught.value)
 
 
+@pytest.mark.parametrize("road", ROADS)
 def test_a_forked_child_does_not_use_its_parents_sockets(
-    running: Service, monkeypatch: pytest.MonkeyPatch
+    road: str, running: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    on_road(running, road)
     running.upload(b"abc")
+    running.driver.connection.request("/bucket")  # Which is libcloud's own way on either road.
     before = running.server.connections
     parent = os.getpid()
     idle = dict(running.driver._transport._idle)
     monkeypatch.setattr(os, "getpid", lambda: parent + 1)
-    running.upload(b"abc", key="child")
-    assert running.server.connections == before + 1
+    for _ in range(2):
+        running.upload(b"abc", key="child")
+        running.driver.connection.request("/bucket")
+    assert running.server.connections == before + (1 if road == "plain" else 2)
     for channels in idle.values():
         for channel in channels:
             channel.close()

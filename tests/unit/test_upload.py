@@ -258,10 +258,19 @@ def test_a_budget_below_one_part_has_all_parts_wait_in_files(
     assert running.server.max_parts_in_flight <= 2
 
 
+def test_a_file_whose_name_says_no_content_type_has_that_of_the_objects_name(
+    running: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    running.driver.upload_object(path, running.container, "object.txt")
+    assert running.driver.get_object("bucket", "object.txt").extra["content_type"] == "text/plain"
+
+
 def test_the_folder_for_such_files_is_the_callers_choice(running: Service, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        running.upload(chunks(8), memory_budget_bytes=6, spool_directory=str(tmp_path / "missing"))
-    assert running.fake.uploads == {}
+        running.upload(chunks(8), spool_directory=str(tmp_path / "missing"))
+    assert running.fake.requests == []  # Though it would not have been needed yet.
     running.upload(chunks(8), memory_budget_bytes=6, spool_directory=str(tmp_path))
     assert running.stored() == whole(8)
     assert list(tmp_path.iterdir()) == []
@@ -553,6 +562,11 @@ def test_if_match_replaces_only_that_object(source: bytes, running: Service) -> 
     with pytest.raises(PreconditionFailedError):
         running.upload(source, if_match="0" * 32)
     assert running.stored() == b"old"
+    for bad in ("", '"', 'a"b', "a\r\nb", "é"):
+        before = len(running.fake.requests)
+        with pytest.raises(ValueError, match="if_match"):
+            running.upload(source, if_match=bad)
+        assert len(running.fake.requests) == before
     running.upload(source, if_match=f'"{etag}"')
     assert running.stored() == source
 

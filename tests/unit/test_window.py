@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from typing import Any
 from collections.abc import Callable, Iterator
@@ -322,3 +323,60 @@ def test_a_job_that_went_back_is_not_kept_by_an_idle_worker(make: Callable[..., 
     finished(window)
     gc.collect()
     assert gone() is None
+
+
+# -- cooperative threads -------------------------------------------------------------------------
+
+
+def test_threads_and_queues_are_those_that_there_are_when_a_window_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """gevent may replace both after this was imported (gunicorn --preload)."""
+    made: list[str] = []
+
+    class Queue(queue.Queue[Any]):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append("queue")
+
+    class Thread(threading.Thread):
+        def start(self) -> None:
+            made.append("thread")
+            super().start()
+
+    monkeypatch.setattr(queue, "SimpleQueue", Queue)
+    monkeypatch.setattr(threading, "Thread", Thread)
+    window = Window(budget_bytes=10, ceiling=2, pace=Level())
+    job = Job()
+    job.go.set()
+    assert window.reserve(1)
+    window.submit(job)
+    assert window.wait() and window.collect() == [job]
+    window.close()
+    assert made == ["queue", "queue", "thread"]
+
+
+class Interrupted(BaseException):
+    """As gevent's Timeout, which lands wherever a greenlet waits."""
+
+
+def test_a_worker_whose_start_was_interrupted_ends_with_the_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[threading.Thread] = []
+
+    class Thread(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            started.append(self)
+            raise Interrupted
+
+    monkeypatch.setattr(threading, "Thread", Thread)
+    window = Window(budget_bytes=10, ceiling=2, pace=Level())
+    assert window.reserve(1)
+    with pytest.raises(Interrupted):
+        window.submit(Job())
+    window.cancel()
+    window.close()
+    started[0].join(PATIENCE_SECONDS)
+    assert not started[0].is_alive()
