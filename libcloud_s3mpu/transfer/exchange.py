@@ -298,9 +298,10 @@ class Exchange:
 
     def _receive(self) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
-        answer = HTTPResponse(self._answer_side(), method=self._request.method)  # type: ignore[arg-type]
+        side = self._answer_side()
+        answer = HTTPResponse(side, method=self._request.method)  # type: ignore[arg-type]
         if self._request.streams:
-            return self._open(answer)
+            return self._open(answer, side)
         try:
             answer.begin()
             self._has_answer = True
@@ -338,13 +339,14 @@ class Exchange:
         until = time.monotonic() + min(bounds) if bounds else None
         return AnswerSide(self._channel.socket, wait, until)
 
-    def _open(self, answer: HTTPResponse) -> S3Response:
+    def _open(self, answer: HTTPResponse, side: AnswerSide) -> S3Response:
         """Read the head; leave a good answer's body to whoever wants it, read an error's."""
         try:
             answer.begin()
             self._has_answer = True
             headers = {name.lower(): value for name, value in answer.getheaders()}
             if answer.status < 300:
+                side.hand_over()
                 stream = LeanStream(answer, self._channel, self._request, self._give_back)
                 return S3Response(status=answer.status, headers=headers, stream=stream)
             body = answer.read(MAX_ERROR_BYTES)
