@@ -6,11 +6,14 @@ Must not live here: anything that measures or reckons.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import shlex
+import shutil
 import argparse
 import tempfile
+from typing import Any
 from pathlib import Path
 
 from benchmarks import docs, plots, results
@@ -19,13 +22,17 @@ from benchmarks.venvs import ROOT
 from benchmarks.runner import Run, Plan, run_plan
 from benchmarks.tables import render
 from benchmarks.figures import group_runs
-from benchmarks.client.job import KIB, MIB, WORKLOADS
+from benchmarks.client.job import KIB, MIB, READING, WORKLOADS
 
 DOCS_PAGE = ROOT / "docs" / "benchmarks.md"
 ALL_CONTENDERS = (
     "ours,ours:off,libcloud,boto3,obstore,obstore-unsigned,opendal,pyarrow,minio,awscrt,boto3-crt,"
-    "s3fs,smart_open,aioboto3,floor"
+    "s3fs,smart_open,aioboto3,requests,floor"
 )
+READERS = "ours,libcloud,boto3,obstore,opendal,minio,requests,floor"
+QUICK_READERS = "ours,libcloud,boto3,requests,floor"
+#: Downloads go here where it is: not the disk is to be measured, but the client.
+MEMORY_FOLDER = Path("/dev/shm")
 QUICK_SECONDS = 105.0  # leaves a last run and the table room below two minutes
 QUICK = {
     "contenders": "ours,libcloud,boto3,floor",
@@ -34,6 +41,7 @@ QUICK = {
     "mib": 128,
     "pairs": 3,
     "objects": 100,
+    "keys": 20_000,
     "timeout": 20.0,
 }
 #: This project with and without its retries and watch: the goal is 3 % of CPU at most.
@@ -45,6 +53,7 @@ USUAL = {
     "mib": 512,
     "pairs": 3,
     "objects": 500,
+    "keys": 100_000,
     "timeout": 120.0,
 }
 
@@ -61,12 +70,20 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="what retries and watch cost: this project beside itself without them",
     )
-    parser.add_argument("--workload", help=f"comma list of {', '.join(WORKLOADS)}, or `all`")
+    parser.add_argument(
+        "--workload", help=f"comma list of {', '.join(WORKLOADS)}, or `all` or `reading`"
+    )
     parser.add_argument("--scheme", help="http, https or both: http,https")
     parser.add_argument("--pairs", type=int, help="rounds; every contender runs once in each")
     parser.add_argument("--mib", type=int, help="size of the object in MiB")
     parser.add_argument("--objects", type=int, help="how many objects the workload small uploads")
     parser.add_argument("--object-size", type=int, default=4 * KIB, help="their size in bytes")
+    parser.add_argument("--keys", type=int, help="how many keys the workload list has")
+    parser.add_argument(
+        "--target",
+        type=Path,
+        help="folder that the workload download writes to (memory, where there is such a folder)",
+    )
     parser.add_argument("--rate", type=float, default=60, help="MB/s of the workload slow")
     parser.add_argument(
         "--emulate",
@@ -86,16 +103,28 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def memory_folder(size: int) -> Path | None:
+    """Give a folder in memory that a file of `size` bytes fits into; None where there is none."""
+    try:
+        roomy = shutil.disk_usage(MEMORY_FOLDER).free > 2 * size
+    except OSError:
+        return None
+    return MEMORY_FOLDER if roomy and os.access(MEMORY_FOLDER, os.W_OK) else None
+
+
 def make_plan(given: argparse.Namespace) -> Plan:
     """Turn arguments into a plan; ValueError for words that are none of ours."""
-    usual = QUICK if given.quick else USUAL
+    usual: dict[str, Any] = QUICK if given.quick else USUAL
     if given.reliability:
         usual = {**usual, "contenders": RELIABILITY, "workload": "gen64k,file", "scheme": "http"}
+    asked = given.workload or usual["workload"]
+    workloads = {"all": WORKLOADS, "reading": READING}.get(asked) or tuple(asked.split(","))
+    if not given.reliability and set(workloads) <= set(READING):
+        usual = {**usual, "contenders": QUICK_READERS if given.quick else READERS}
     for name, value in usual.items():
         if getattr(given, name) is None:
             setattr(given, name, value)
     contenders = ALL_CONTENDERS if given.contenders == "all" else given.contenders
-    workloads = WORKLOADS if given.workload == "all" else tuple(given.workload.split(","))
     schemes = tuple(given.scheme.split(","))
     for word in (*workloads, *schemes):
         if word not in (*WORKLOADS, "http", "https"):
@@ -108,6 +137,7 @@ def make_plan(given: argparse.Namespace) -> Plan:
         pairs=given.pairs,
         object_count=given.objects,
         object_size=given.object_size,
+        key_count=given.keys,
         rate=given.rate * 1e6,
         emulate=given.emulate,
         verify=given.verify,
@@ -116,6 +146,7 @@ def make_plan(given: argparse.Namespace) -> Plan:
         venv_seconds=40 if given.quick else 600,
         deadline=time.monotonic() + (QUICK_SECONDS if given.quick else float("inf")),
         python=given.python,
+        target=given.target or memory_folder(given.mib * MIB),
     )
 
 
@@ -124,9 +155,9 @@ def told_command(arguments: list[str]) -> str:
     told = ["python", "-m", "benchmarks"]
     words = iter(arguments)
     for word in words:
-        if word in ("--json", "--python"):
+        if word in ("--json", "--python", "--target"):
             next(words, None)
-        elif not word.startswith(("--json=", "--python=", "--update-docs")):
+        elif not word.startswith(("--json=", "--python=", "--target=", "--update-docs")):
             told.append(word)
     return shlex.join(told)
 

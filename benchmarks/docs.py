@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.tables import render
 from benchmarks.results import Call, all_versions, latest_groups
+from benchmarks.client.job import READING
 
 BEGIN = "<!-- measured: begin (written by python -m benchmarks --update-docs) -->"
 END = "<!-- measured: end -->"
@@ -34,7 +35,10 @@ def section(calls: list[Call]) -> str:
         lines += ["", f"Versions: {told}."]
     commands = dict.fromkeys(call["command"] for call in calls)
     lines += ["", "```", *commands, "```", ""]
-    lines += [render(group).rstrip() + "\n" for group in latest_groups(calls)]
+    groups = latest_groups(calls)
+    for heading, reads in (("Uploads", False), ("Downloads, streams, listings", True)):
+        told = [render(group) for group in groups if (group.workload in READING) is reads]
+        lines += [f"## {heading}\n"] * bool(told) + [text.rstrip() + "\n" for text in told]
     return "\n".join(lines).rstrip()
 
 

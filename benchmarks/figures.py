@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.report import describe_part_sizes
-from benchmarks.client.job import GIB
+from benchmarks.client.job import GIB, COUNTED
 
 Run = dict[str, Any]
 BASELINE = "ours"
@@ -41,10 +41,14 @@ class Group:
 
     @property
     def baseline(self) -> str | None:
-        """`ours` where it ran, else the first contender that uploaded."""
+        """`ours` where it ran, else the first contender that asked the sink for anything."""
         good = [run for run in self.runs if "error" not in run and run["requests"]]
         ran = dict.fromkeys(run["contender"] for run in good)
         return BASELINE if BASELINE in ran else next(iter(ran), None)
+
+    @property
+    def has_floor(self) -> bool:
+        return any(run["contender"] == FLOOR and "error" not in run for run in self.runs)
 
     @property
     def rounds(self) -> int:
@@ -57,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One contender's medians. Per unit: of a GiB, or of an object where objects are small."""
+    """One contender's medians. Per unit: of a GiB, or of an object or key where these count."""
 
     contender: str
     error: str | None = None
@@ -69,6 +73,7 @@ class Row:
     peak_mib: float = 0
     over_base_mib: float = 0
     sink_cpu_per_unit: float = 0
+    requests: float = 0
     requests_per_object: float = 0
     connections: float = 0
     in_flight_peak: float = 0
@@ -107,7 +112,7 @@ def make_row(group: Group, contender: str) -> Row:
     good = [run for run in runs if "error" not in run]
     if not good:
         return Row(contender=contender, error=runs[-1]["error"] if runs else "not run")
-    units = group.object_count if group.workload == "small" else group.size / GIB
+    units = group.object_count if group.workload in COUNTED else group.size / GIB
 
     def middle(name: str) -> float:
         return float(median(run[name] for run in good))
@@ -126,6 +131,7 @@ def make_row(group: Group, contender: str) -> Row:
         peak_mib=middle("peak_mib"),
         over_base_mib=max(0.0, median(run["peak_mib"] - run["base_mib"] for run in good)),
         sink_cpu_per_unit=middle("sink_cpu_seconds") / units,
+        requests=middle("requests"),
         requests_per_object=middle("requests") / group.object_count,
         connections=middle("connections"),
         in_flight_peak=middle("in_flight_peak"),

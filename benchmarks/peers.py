@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import field, dataclass
 
+from benchmarks.client.job import READING
+
 # Family -> what `pip install` gets. None: the interpreter that runs the benchmarks will do.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -39,6 +41,8 @@ class Contender:
     packages: tuple[str, ...] = ()
     takes_port: bool = True
     unfit: dict[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    only_reads: bool = False
 
     @property
     def uploads(self) -> bool:
@@ -47,7 +51,12 @@ class Contender:
 
     def reason_to_skip(self, workload: str, scheme: str) -> str | None:
         """Say why this contender cannot do that, or None."""
-        return self.unfit.get(workload) or self.unfit.get(scheme)
+        told = self.unfit.get(workload) or self.unfit.get(scheme)
+        if told is None and workload in READING and workload not in self.reads:
+            return f"is not driven for {workload} here"
+        if told is None and workload not in READING and self.only_reads:
+            return "is only driven for reading here"
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +67,24 @@ class _Peer:
     packages: tuple[str, ...] = ()
     takes_port: bool = True
     unfit: tuple[tuple[str, str], ...] = ()
+    #: Workloads of `READING` that its module can do.
+    reads: tuple[str, ...] = ()
+    only_reads: bool = False
 
 
+_FILES = ("download", "read")
 _LIBCLOUD = ("apache-libcloud", "lxml", "requests", "urllib3")
 _BOTO3 = ("boto3", "botocore", "s3transfer")
 _UNWINDS = (("lines48", "appends every line to one `bytes`: 37 s of CPU for a part of 5 MiB"),)
 
 _PEERS: dict[str, _Peer] = {
-    "ours": _Peer("ours", "ours", packages=_LIBCLOUD),
+    "ours": _Peer("ours", "ours", packages=_LIBCLOUD, reads=READING),
     "direct": _Peer("direct", "ours", packages=_LIBCLOUD),
     "ours-fast": _Peer("ours", "ours-fast", packages=(*_LIBCLOUD, "crc32c")),
-    "libcloud": _Peer("libcloud_upstream", "libcloud", packages=_LIBCLOUD, unfit=_UNWINDS),
-    "boto3": _Peer("boto3_transfer", "boto3", packages=_BOTO3),
+    "libcloud": _Peer(
+        "libcloud_upstream", "libcloud", packages=_LIBCLOUD, unfit=_UNWINDS, reads=READING
+    ),
+    "boto3": _Peer("boto3_transfer", "boto3", packages=_BOTO3, reads=READING),
     "boto3-tuned": _Peer("boto3_transfer", "boto3", "part=16+threads=10", _BOTO3),
     "boto3-nosum": _Peer("boto3_transfer", "boto3", "sum=when_required", _BOTO3),
     "boto3-crt": _Peer(
@@ -83,17 +98,22 @@ _PEERS: dict[str, _Peer] = {
     "s3fs": _Peer("s3fs_file", "s3fs", packages=("s3fs", "aiobotocore")),
     "smart_open": _Peer("smart_open_file", "boto3", packages=("smart_open", "boto3")),
     "aioboto3": _Peer("aioboto3_transfer", "aioboto3", packages=("aioboto3", "aiobotocore")),
-    "obstore": _Peer("obstore_put", "obstore", packages=("obstore",)),
+    "obstore": _Peer("obstore_put", "obstore", packages=("obstore",), reads=READING),
     "obstore-unsigned": _Peer("obstore_put", "obstore", "sign=0", ("obstore",)),
     "opendal": _Peer(
         "opendal_writer",
         "opendal",
         packages=("opendal",),
         unfit=(("https", "takes no CA of the user's own"),),
+        reads=_FILES,
     ),
     "pyarrow": _Peer("pyarrow_stream", "pyarrow", packages=("pyarrow",)),
-    "minio": _Peer("minio_put", "minio", packages=("minio",)),
-    "floor": _Peer("floor", "none"),
+    "minio": _Peer("minio_put", "minio", packages=("minio",), reads=READING),
+    # The requests of our own environment, so that both read with the same urllib3.
+    "requests": _Peer(
+        "bare_requests", "ours", packages=("requests", "urllib3"), reads=_FILES, only_reads=True
+    ),
+    "floor": _Peer("floor", "none", reads=_FILES),
     "null": _Peer("baseline", "none"),
     "join": _Peer("baseline", "none", "join=1"),
 }
@@ -122,4 +142,6 @@ def parse_contender(spec: str) -> Contender:
         packages=peer.packages,
         takes_port=peer.takes_port,
         unfit=dict(peer.unfit),
+        reads=peer.reads,
+        only_reads=peer.only_reads,
     )

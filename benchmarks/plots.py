@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.figures import Row, Group, make_rows
 from benchmarks.results import load, latest_groups
+from benchmarks.client.job import COUNTED, READING
 
 OURS_COLOUR = "#c2410c"
 PEER_COLOUR = "#64748b"
@@ -40,7 +41,9 @@ def bars(axes: Any, rows: list[Row], values: list[float], label: str, form: str)
 
 
 def unit(group: Group) -> tuple[str, float]:
-    return ("CPU us/object", 1e6) if group.workload == "small" else ("CPU s/GiB", 1.0)
+    if group.workload not in COUNTED:
+        return "CPU s/GiB", 1.0
+    return f"CPU us/{'key' if group.workload == 'list' else 'object'}", 1e6
 
 
 def plot_bars(pyplot: Any, group: Group, folder: Path) -> list[Path]:
@@ -68,7 +71,7 @@ def plot_bars(pyplot: Any, group: Group, folder: Path) -> list[Path]:
 def plot_concurrency(pyplot: Any, group: Group, folder: Path) -> list[Path]:
     """Draw GiB/s over the most parts in flight; rows of one contender are joined by a line."""
     rows = [row for row in good_rows(group) if row.in_flight_peak]
-    if group.workload == "small" or not rows:
+    if group.workload in COUNTED or not rows:
         return []
     figure, axes = pyplot.subplots(figsize=(8, 5))
     lines: dict[str, list[Row]] = {}
@@ -81,7 +84,7 @@ def plot_concurrency(pyplot: Any, group: Group, folder: Path) -> list[Path]:
         last = members[-1]
         at = (last.in_flight_peak, last.units_per_second)
         axes.annotate(name, at, xytext=(6, 4), textcoords="offset points")
-    axes.set_xlabel("most parts in flight")
+    axes.set_xlabel(f"most {'ranges' if group.workload in READING else 'parts'} in flight")
     axes.set_ylabel("GiB/s")
     axes.set_xlim(0, 1.25 * max(row.in_flight_peak for row in rows))  # room for the names
     axes.set_ylim(bottom=0)

@@ -2,7 +2,8 @@
 """The sink where no C compiler is: `python -m benchmarks.pysink`, one thread per connection.
 
 Must not live here: what is remembered (`pystore.py`). Same arguments, commands and answers as
-the C sink; plain bodies are dropped inside the kernel where it can (Linux, MSG_TRUNC).
+the C sink; plain bodies are dropped inside the kernel where it can (Linux, MSG_TRUNC). What reading
+clients get is in `pyvirtual.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import argparse
 import threading
 from io import BufferedReader
 from typing import cast
+from pathlib import Path
 from urllib.parse import parse_qs
 from collections.abc import Callable
 
 from benchmarks.pystore import Part, Store, RefusedError
+from benchmarks.pyvirtual import Span, find_span, list_page
+from benchmarks.client.virtual import pieces, size_of
 
 SCRATCH_SIZE = 1 << 20
 PACED_STEP = 128 << 10
@@ -31,7 +35,7 @@ NO_DIGEST = "d41d8cd98f00b204e9800998ecf8427e"
 DROP = getattr(socket, "MSG_TRUNC", 0) if sys.platform.startswith("linux") else 0
 XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 XMLNS = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-Answer = tuple[int, dict[str, str], str]
+Answer = tuple[int, dict[str, str], "str | Span"]
 
 
 class Request:
@@ -157,12 +161,26 @@ class Connection:
         if status != 204:
             text.setdefault("Content-Length", str(len(body)))
         if body:
-            text["Content-Type"] = "application/xml"
+            text.setdefault("Content-Type", "application/xml")
         if not keep_alive:
             text["Connection"] = "close"
         lines = "".join(f"{name}: {value}\r\n" for name, value in text.items())
-        shown = "" if request.method == "HEAD" else body
+        shown = "" if request.method == "HEAD" or isinstance(body, Span) else body
         self.sock.sendall(f"HTTP/1.1 {status} Sink\r\n{lines}\r\n{shown}".encode())
+        if isinstance(body, Span) and request.method == "GET":
+            self.send_span(body)
+
+    def send_span(self, span: Span) -> None:
+        self.store.count("get_requests")
+        self.store.flight(1)
+        try:
+            most = PACED_STEP if self.given.connection_mbps else SCRATCH_SIZE
+            for piece in pieces(span.start, span.end, span.content, most):
+                self.sock.sendall(piece)
+                self.store.count("bytes_sent", len(piece))
+                self.pay(len(piece))
+        finally:
+            self.store.flight(-1)
 
 
 class Service:
@@ -170,6 +188,7 @@ class Service:
 
     def __init__(self, store: Store, given: argparse.Namespace) -> None:
         self.store, self.given = store, given
+        self.content = Path(given.content).read_bytes() if given.content else b""
 
     def handle(self, connection: Connection, request: Request) -> Answer:
         self.store.count("requests")
@@ -257,14 +276,8 @@ class Service:
                 return 200, {"x-amz-bucket-region": "us-east-1"}, ""
             if "location" in request.query:
                 return 200, {}, f"{XML}<LocationConstraint{XMLNS}/>"
-            return (
-                200,
-                {},
-                (
-                    f"{XML}<ListBucketResult{XMLNS}><Name>bench</Name><KeyCount>0</KeyCount>"
-                    "<IsTruncated>false</IsTruncated></ListBucketResult>"
-                ),
-            )
+            self.store.count("list_requests")
+            return 200, {}, XML + list_page(request.query, self.given.keys)
         if not head and "uploadId" in request.query:
             rows = "".join(
                 f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{part.etag}&quot;</ETag>"
@@ -273,6 +286,9 @@ class Service:
             )
             cut = "<IsTruncated>false</IsTruncated>"
             return 200, {}, f"{XML}<ListPartsResult{XMLNS}>{cut}{rows}</ListPartsResult>"
+        size = size_of(request.path.lstrip("/").partition("/")[2])
+        if size is not None and self.content:
+            return find_span(request.headers, size, self.content)
         found = self.store.find(request.path)
         if not head or found is None:
             raise RefusedError(404, "NoSuchKey")
@@ -324,6 +340,8 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--certificate")
     parser.add_argument("--key")
+    parser.add_argument("--content")
+    parser.add_argument("--keys", type=int, default=0)
     parser.add_argument("--verify", action="store_true")
     for name in ("--latency-ms", "--connect-ms", "--connection-mbps"):
         parser.add_argument(name, type=float, default=0)

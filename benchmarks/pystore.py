@@ -33,6 +33,9 @@ COUNTERS = [
     "expect_100",
     "aws_chunked",
     "aborts",
+    "get_requests",
+    "list_requests",
+    "bytes_sent",
 ]
 PART_XML = re.compile(r"<Part>(.*?)</Part>", re.DOTALL)
 NUMBER_XML = re.compile(r"<PartNumber>\s*(\d+)")

@@ -46,6 +46,9 @@ class SinkReport:
     expect_100: int
     aws_chunked: int
     aborts: int
+    get_requests: int
+    list_requests: int
+    bytes_sent: int
     objects: tuple[StoredObject, ...]
 
     @property

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run contenders one after the other, round by round, and keep what each run gave.
 
-Must not live here: statistics (`figures.py`) and tables. Every run is a fresh process; every
+Must not live here: what should have come of a run (`judging.py`), statistics (`figures.py`) and
+tables. Every run is a fresh process; every
 round runs each contender once, beginning with another one each time, so that what the machine
 does meanwhile falls on all alike.
 """
@@ -13,7 +14,7 @@ import sys
 import json
 import time
 import signal
-import hashlib
+import tempfile
 import subprocess
 from typing import Any
 from pathlib import Path
@@ -25,15 +26,17 @@ from benchmarks.peers import Contender
 from benchmarks.sinks import Sink, make_certificate
 from benchmarks.venvs import ROOT, UnavailableError, interpreter
 from benchmarks.report import SinkReport
-from benchmarks.client.job import MIB, VARIABLE, Job
-from benchmarks.client.sources import Source, chunks, base_buffer
+from benchmarks.judging import find_fault, expected_sha256
+from benchmarks.client.job import MIB, READING, VARIABLE, Job
+from benchmarks.client.sources import chunks, base_buffer
 
 Run = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one call measures. `deadline` is a monotonic time after which no run starts."""
+    """What one call measures. `deadline` is a monotonic time after which no run starts; `target`
+    the folder that downloads go to."""
 
     contenders: tuple[Contender, ...]
     workloads: tuple[str, ...]
@@ -42,6 +45,7 @@ class Plan:
     pairs: int
     object_count: int
     object_size: int
+    key_count: int
     rate: float
     emulate: bool
     verify: bool
@@ -50,8 +54,15 @@ class Plan:
     venv_seconds: float
     deadline: float
     python: str | None = None
+    target: Path | None = None
+
+    def count_of(self, workload: str) -> int:
+        """How many objects or keys a workload has."""
+        return {"small": self.object_count, "list": self.key_count}.get(workload, 1)
 
     def size_of(self, workload: str) -> int:
+        if workload == "list":
+            return 0
         return self.object_count * self.object_size if workload == "small" else self.size
 
     def time_left(self) -> float:
@@ -80,23 +91,20 @@ def client_environment(job: Job) -> dict[str, str]:
     }
 
 
-def expected_sha256(workload: str, size: int) -> str:
-    """The SHA-256 of what a workload uploads; the input file holds the chunks of gen1m."""
-    job = Job(module="", workload="gen1m" if workload in ("file", "pipe") else workload, size=size)
-    digest = hashlib.sha256()
-    if workload == "slow":
-        job = Job(module="", workload="gen64k", size=size)
-    for chunk in Source(job, base_buffer()).blocks():
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
 def make_input(folder: Path, size: int) -> Path:
     path = folder / "input.bin"
     if not path.exists():
         with path.open("wb") as file:
             for chunk in chunks(size, MIB, base_buffer()):
                 file.write(chunk)
+    return path
+
+
+def make_content(folder: Path) -> Path:
+    """Write what the sink sends."""
+    path = folder / "content.bin"
+    if not path.exists():
+        path.write_bytes(base_buffer())
     return path
 
 
@@ -147,24 +155,14 @@ def seen(report: SinkReport, cpu_before: float) -> Run:
         "part_sizes": largest.part_sizes if largest else (),
         "parts_resent": report.parts_resent,
         "bytes_arrived": report.object_bytes,
+        "get_requests": report.get_requests,
+        "list_requests": report.list_requests,
+        "bytes_sent": report.bytes_sent,
         "aws_chunked": report.aws_chunked,
         "expect_100": report.expect_100,
         "digest_errors": report.digest_errors,
         "bad_requests": report.bad_requests,
     }
-
-
-def find_fault(plan: Plan, job: Job, report: SinkReport, expected: str | None) -> str | None:
-    """Say what did not arrive as it should have, or None."""
-    if job.workload == "small":
-        missing = plan.object_count + 1 - report.object_count
-        return f"{missing} objects did not arrive" if missing > 0 else None
-    if report.object_bytes != job.size:
-        return f"{report.object_bytes} of {job.size} bytes arrived"
-    largest = report.largest
-    if expected and (largest is None or largest.sha256 != expected):
-        return "other bytes arrived than were given"
-    return None
 
 
 class Stage:
@@ -180,7 +178,11 @@ class Stage:
             self._input = str(make_input(folder, plan.size))
         self._expected = None
         if plan.verify and workload != "small":
-            self._expected = expected_sha256(workload, plan.size)
+            self._expected = expected_sha256(workload, plan.size, plan.key_count)
+        self._output = None
+        if workload == "download":
+            target = tempfile.TemporaryDirectory(prefix="s3mpu-benchmarks-", dir=plan.target)
+            self._output = Path(self._stack.enter_context(target)) / "object.bin"
 
     def __enter__(self) -> Stage:
         return self
@@ -198,6 +200,8 @@ class Stage:
                 verify=self.plan.verify,
                 standard_port=standard,
                 use_c=self.plan.use_c,
+                content=make_content(self.folder) if self.workload in READING else None,
+                keys=self.plan.key_count if self.workload == "list" else 0,
             )
             self._stack.callback(sink.stop)
             self._sinks[standard] = sink
@@ -222,10 +226,12 @@ class Stage:
             port=sink.port,
             ca_path=str(self._certificate[0]) if self._certificate else None,
             size=self.plan.size,
-            object_count=self.plan.object_count,
+            object_count=self.plan.count_of(self.workload),
             object_size=self.plan.object_size,
             rate=self.plan.rate,
             input_path=self._input,
+            output_path=str(self._output) if self._output else None,
+            verify=self.plan.verify,
             result_path=str(result),
             options=contender.options,
             packages=contender.packages,
@@ -239,7 +245,9 @@ class Stage:
             run |= json.loads(result.read_text())
             run["cpu_seconds"] = run["user_seconds"] + run["system_seconds"]
             if contender.uploads:
-                error = find_fault(self.plan, job, report, self._expected)
+                error = find_fault(job, report, run, self._expected)
+        if self._output:
+            self._output.unlink(missing_ok=True)
         return {**run, "error": error} if error else run
 
     def label(self, contender: Contender, round_number: int) -> Run:
@@ -250,7 +258,7 @@ class Stage:
             "emulate": self.plan.emulate,
             "verify": self.plan.verify,
             "size": self.plan.size_of(self.workload),
-            "object_count": self.plan.object_count if self.workload == "small" else 1,
+            "object_count": self.plan.count_of(self.workload),
             "round": round_number,
         }
 

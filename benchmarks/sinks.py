@@ -107,6 +107,8 @@ class Sink:
         verify: bool = False,
         standard_port: bool = False,
         use_c: bool = True,
+        content: Path | None = None,
+        keys: int = 0,
     ) -> None:
         binary = build(scheme) if use_c else None
         self.engine = "C" if binary else f"Python ({why_not_c(scheme, use_c=use_c)})"
@@ -118,6 +120,9 @@ class Sink:
             command += EMULATION
         if verify:
             command.append("--verify")
+        if content:
+            command += ["--content", str(content)]
+        command += ["--keys", str(keys)]
         if standard_port:
             self.host = STANDARD_ADDRESS
             command += ["--address", self.host, "--port", str(STANDARD_PORTS[scheme])]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from benchmarks.figures import FLOOR, Row, Group, make_rows
-from benchmarks.client.job import MIB
+from benchmarks.client.job import MIB, COUNTED, READING
 
 Column = tuple[str, Callable[[Row], str]]
 
@@ -42,24 +42,39 @@ def align(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), rule, *(line(cells) for cells in body)])
 
 
+PARTS: list[Column] = [
+    ("parts", lambda row: f"{row.parts:.0f}"),
+    ("part MiB", lambda row: row.part_sizes),
+]
+REQUESTS: list[Column] = [("requests", lambda row: f"{row.requests:.0f}")]
+
+
+def counted_columns(group: Group) -> list[Column]:
+    """Give the columns of what is told for each object or key."""
+    thing, asked = "object", ("requests/object", lambda row: f"{row.requests_per_object:.2f}")
+    digits = 0
+    if group.workload == "list":
+        thing, asked, digits = "key", REQUESTS[0], 1
+    return [
+        (f"{thing}s/s", lambda row: f"{row.units_per_second:.0f}"),
+        (f"CPU us/{thing}", lambda row: f"{row.cpu_per_unit * 1e6:.{digits}f}"),
+        ("user", lambda row: f"{row.user_per_unit * 1e6:.{digits}f}"),
+        ("system", lambda row: f"{row.system_per_unit * 1e6:.{digits}f}"),
+        ("set-up CPU s", lambda row: f"{row.setup_cpu_seconds:.2f}"),
+        ("RSS over base", lambda row: f"{row.over_base_mib:.0f}"),
+        asked,
+        ("connections", lambda row: f"{row.connections:.0f}"),
+    ]
+
+
 def columns_of(group: Group) -> list[Column]:
     base = group.baseline or "-"
     compared: list[Column] = [(f"CPU vs {base}", lambda row: ratio(row.cpu_ratio))]
-    if FLOOR in group.contenders and base != FLOOR:
+    if group.has_floor and base != FLOOR:
         compared.append((f"CPU vs {FLOOR}", lambda row: ratio(row.cpu_floor_ratio)))
     compared.append((f"wall vs {base}", lambda row: ratio(row.wall_ratio)))
-    if group.workload == "small":
-        return [
-            ("objects/s", lambda row: f"{row.units_per_second:.0f}"),
-            ("CPU us/object", lambda row: f"{row.cpu_per_unit * 1e6:.0f}"),
-            ("user", lambda row: f"{row.user_per_unit * 1e6:.0f}"),
-            ("system", lambda row: f"{row.system_per_unit * 1e6:.0f}"),
-            ("set-up CPU s", lambda row: f"{row.setup_cpu_seconds:.2f}"),
-            ("RSS over base", lambda row: f"{row.over_base_mib:.0f}"),
-            ("requests/object", lambda row: f"{row.requests_per_object:.2f}"),
-            ("connections", lambda row: f"{row.connections:.0f}"),
-            *compared,
-        ]
+    if group.workload in COUNTED:
+        return [*counted_columns(group), *compared]
     columns: list[Column] = [
         ("CPU s/GiB", lambda row: f"{row.cpu_per_unit:.3f}"),
         ("user", lambda row: f"{row.user_per_unit:.3f}"),
@@ -68,8 +83,7 @@ def columns_of(group: Group) -> list[Column]:
         ("set-up CPU s", lambda row: f"{row.setup_cpu_seconds:.2f}"),
         ("peak RSS MiB", lambda row: f"{row.peak_mib:.0f}"),
         ("over base", lambda row: f"{row.over_base_mib:.0f}"),
-        ("parts", lambda row: f"{row.parts:.0f}"),
-        ("part MiB", lambda row: row.part_sizes),
+        *(REQUESTS if group.workload in READING else PARTS),
         ("in flight", lambda row: f"{row.in_flight_peak:.0f}"),
         ("connections", lambda row: f"{row.connections:.0f}"),
         ("sink CPU s/GiB", lambda row: f"{row.sink_cpu_per_unit:.2f}"),
@@ -85,6 +99,8 @@ def title(group: Group) -> str:
     size = f"{group.size / MIB:.4g} MiB"
     if group.workload == "small":
         size = f"{group.object_count} x {group.size // group.object_count} B"
+    if group.workload == "list":
+        size = f"{group.object_count} keys"
     words = [group.workload, group.scheme, size]
     if group.emulate:
         words.append("emulated service")

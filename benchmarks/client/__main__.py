@@ -15,12 +15,12 @@ from benchmarks.client.measure import measure
 def main() -> None:
     job = Job.from_text(os.environ[VARIABLE])
     contender = importlib.import_module(f"benchmarks.contenders.{job.module}")
-    figures = measure(job, contender.make, contender.upload)
+    figures = measure(job, contender)
     with open(job.result_path, "w") as result:
         json.dump(figures, result)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # the tear-down of threads and pools differs by peer and is not the upload
+    os._exit(0)  # the tear-down of threads and pools differs by peer and is not measured
 
 
 if __name__ == "__main__":

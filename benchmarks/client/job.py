@@ -20,12 +20,21 @@ ACCESS_KEY = "AKIDMEASURED"
 SECRET_KEY = "not-a-secret-the-sink-checks-nothing"
 
 GENERATED = ("gen64k", "gen1m", "busy", "slow", "lines48")
-WORKLOADS = ("gen64k", "gen1m", "file", "pipe", "small", "lines48", "busy", "slow")
+UPLOADS = ("gen64k", "gen1m", "file", "pipe", "small", "lines48", "busy", "slow")
+READING = ("download", "read", "list")
+WORKLOADS = (*UPLOADS, *READING)
+#: Told for each object or key, not for each GiB.
+COUNTED = ("small", "list")
+#: What a contender that yields its chunks is asked to yield, in bytes.
+READ_CHUNK = 5 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One contender, one workload, one server. Sizes in bytes, the rate in bytes a second."""
+    """One contender, one workload, one server. Sizes in bytes, the rate in bytes a second.
+
+    `object_count` is the number of objects of `small`, and of keys of `list`.
+    """
 
     module: str
     workload: str
@@ -38,6 +47,8 @@ class Job:
     object_size: int = 4 * KIB
     rate: float = 60e6
     input_path: str | None = None
+    output_path: str | None = None
+    verify: bool = False
     result_path: str = ""
     options: dict[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time, processor and memory of one upload, and nothing around it.
+"""Time, processor and memory of one upload or reading, and nothing around it.
 
-Must not live here: how a contender uploads. CPU is that of this process and of its ended
-children, in user and in kernel mode. Memory is the peak of the upload phase: where the kernel
+Must not live here: how a contender does it. CPU is that of this process and of its ended
+children, in user and in kernel mode. Memory is the peak of that phase: where the kernel
 lets a process forget its peak (Linux, `clear_refs` 5, see proc(5)), else the peak of its life.
 """
 
@@ -16,7 +16,8 @@ from importlib import metadata
 from dataclasses import dataclass
 from collections.abc import Callable
 
-from benchmarks.client.job import MIB, GENERATED, Job
+from benchmarks.client.job import MIB, READING, GENERATED, Job
+from benchmarks.client.reading import Reading
 from benchmarks.client.sources import Source, SmallSource, place, base_buffer
 
 Upload = Callable[[Any, Job, Source, str], None]
@@ -63,13 +64,6 @@ def forget_peak() -> None:
         pass
 
 
-def upload_small(job: Job, client: Any, upload: Upload, base: bytes) -> None:
-    for number in range(job.object_count):
-        start = place(number, job.object_size)
-        data = base[start : start + job.object_size]
-        upload(client, job, SmallSource(job, data), f"small/{number}")
-
-
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for name in packages:
@@ -80,21 +74,52 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def measure(job: Job, make: Callable[[Job], Any], upload: Upload) -> dict[str, Any]:
-    """Make a client, upload once (or many small objects), and say what that took."""
-    needs_base = job.workload in GENERATED or job.workload == "small"
-    base = base_buffer() if needs_base else b""
-    client = make(job)
-    if job.workload == "small":  # what a client imports late is set-up, not cost of an object
-        upload(client, job, SmallSource(job, base[: job.object_size]), "small/warm-up")
-    source = Source(job, base)
+class Uploading:
+    """One job that uploads: one object, or many small ones."""
+
+    def __init__(self, job: Job, contender: Any) -> None:
+        self._job = job
+        self._upload: Upload = contender.upload
+        needs_base = job.workload in GENERATED or job.workload == "small"
+        self._base = base_buffer() if needs_base else b""
+        self._client = contender.make(job)
+        self._source = Source(job, self._base)
+        #: What a reading would say of the bytes that came; the sink has those of an upload.
+        self.facts: dict[str, Any] = {}
+
+    @property
+    def ended(self) -> float | None:
+        """When the source gave its last byte, where that is noted."""
+        return self._source.ended
+
+    def warm_up(self) -> None:
+        """What a client imports late is set-up, not cost of an object."""
+        if self._job.workload == "small":
+            self._upload_small(self._base[: self._job.object_size], "small/warm-up")
+
+    def run(self) -> None:
+        job = self._job
+        if job.workload != "small":
+            self._upload(self._client, job, self._source, "big/object.bin")
+            return
+        for number in range(job.object_count):
+            start = place(number, job.object_size)
+            data = self._base[start : start + job.object_size]
+            self._upload_small(data, f"small/{number}")
+
+    def _upload_small(self, data: bytes, key: str) -> None:
+        self._upload(self._client, self._job, SmallSource(self._job, data), key)
+
+
+def measure(job: Job, contender: Any) -> dict[str, Any]:
+    """Make a client, have it do the workload once, and say what that took."""
+    kind = Reading if job.workload in READING else Uploading
+    work = kind(job, contender)
+    work.warm_up()
     forget_peak()
     base_mib = status_mib("VmRSS") or peak_mib()
     before, begin = Usage.now(), time.perf_counter()
-    if job.workload == "small":
-        upload_small(job, client, upload, base)
-    else:
-        upload(client, job, source, "big/object.bin")
+    work.run()
     end, after = time.perf_counter(), Usage.now()
     return {
         "wall_seconds": end - begin,
@@ -103,7 +128,8 @@ def measure(job: Job, make: Callable[[Job], Any], upload: Upload) -> dict[str, A
         "setup_cpu_seconds": before.user + before.system,
         "base_mib": base_mib,
         "peak_mib": peak_mib(),
-        "tail_seconds": None if source.ended is None else end - source.ended,
+        "tail_seconds": None if work.ended is None else end - work.ended,
         "versions": versions(job.packages),
         "python": sys.version.split()[0],
+        **work.facts,
     }

@@ -20,6 +20,7 @@ from itertools import islice
 from collections.abc import Callable, Iterable, Iterator
 
 from benchmarks.client.job import KIB, MIB, BUCKET, Job
+from benchmarks.contenders import floor_reading
 from benchmarks.client.sources import Source
 
 IOV_MOST = 1000  # Linux takes 1024 buffers a call (IOV_MAX)
@@ -236,3 +237,6 @@ def make(job: Job) -> Floor:
 
 def upload(client: Floor, job: Job, source: Source, key: str) -> None:
     client.upload(source, key)
+
+
+download, read = floor_reading.download, floor_reading.read

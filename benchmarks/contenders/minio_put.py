@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""minio's `put_object` of unknown length. Options: `part` in MiB (it has no default; 10 is what
-its own examples use), `threads`."""
+"""minio's `put_object` of unknown length, and its ways to read.
+
+Options of an upload: `part` in MiB (it has no default; 10 is what its own examples use), `threads`.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import Any
+from collections.abc import Iterator
 
-from benchmarks.client.job import MIB, BUCKET, REGION, ACCESS_KEY, SECRET_KEY, Job
+from benchmarks.client.job import MIB, BUCKET, REGION, ACCESS_KEY, READ_CHUNK, SECRET_KEY, Job
 from benchmarks.client.sources import Source
 
 
@@ -32,3 +35,20 @@ def upload(client: Any, job: Job, source: Source, key: str) -> None:
         part_size=int(job.number("part", 10) * MIB),
         **width,
     )
+
+
+def download(client: Any, job: Job, key: str, path: str) -> None:
+    client.fget_object(bucket_name=BUCKET, object_name=key, file_path=path)
+
+
+def read(client: Any, job: Job, key: str) -> Iterator[bytes]:
+    answer = client.get_object(bucket_name=BUCKET, object_name=key)
+    try:
+        yield from answer.stream(READ_CHUNK)
+    finally:
+        answer.close()
+        answer.release_conn()
+
+
+def names(client: Any, job: Job) -> Iterator[str]:
+    return (found.object_name for found in client.list_objects(bucket_name=BUCKET, recursive=True))

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""obstore's `put` with an iterable or a file. Options: `part` in MiB, `concurrency`,
-`sign=0` for an unsigned payload instead of its SHA-256, `api=writer` for `open_writer`."""
+"""obstore's `put` with an iterable or a file, its `get` and its `list`.
+
+Options of an upload: `part` in MiB, `concurrency`, `sign=0` for an unsigned payload instead of its
+SHA-256, `api=writer` for `open_writer`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+from collections.abc import Iterator
 
-from benchmarks.client.job import MIB, BUCKET, REGION, ACCESS_KEY, SECRET_KEY, Job
+from benchmarks.client.job import MIB, BUCKET, REGION, ACCESS_KEY, READ_CHUNK, SECRET_KEY, Job
 from benchmarks.client.sources import Source
 
 
@@ -45,3 +49,26 @@ def upload(client: Any, job: Job, source: Source, key: str) -> None:
     else:
         given = source.file() if source.kind == "file" else source.blocks()
         obstore.put(client, key, given, **sizes)
+
+
+def download(client: Any, job: Job, key: str, path: str) -> None:
+    import obstore
+
+    with open(path, "wb") as file:
+        for chunk in obstore.get(client, key).stream():  # as its own manual does
+            file.write(chunk)
+
+
+def read(client: Any, job: Job, key: str) -> Iterator[Any]:
+    import obstore
+
+    stream: Iterator[Any] = iter(obstore.get(client, key).stream(min_chunk_size=READ_CHUNK))
+    return stream
+
+
+def names(client: Any, job: Job) -> Iterator[str]:
+    import obstore
+
+    for page in obstore.list(client, chunk_size=1000):
+        for found in page:
+            yield found["path"]

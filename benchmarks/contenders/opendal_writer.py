@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""opendal's blocking writer. Options: `part` in MiB, `concurrency` (one otherwise)."""
+"""opendal's blocking files. Options: `part` in MiB, `concurrency` (one otherwise)."""
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
+from collections.abc import Iterator
 
-from benchmarks.client.job import MIB, BUCKET, REGION, ACCESS_KEY, SECRET_KEY, Job
+from benchmarks.client.job import MIB, BUCKET, REGION, ACCESS_KEY, READ_CHUNK, SECRET_KEY, Job
 from benchmarks.client.sources import Source
 
 
@@ -31,3 +33,13 @@ def upload(client: Any, job: Job, source: Source, key: str) -> None:
     with client.open(key, "wb", **sizes) as writer:
         for chunk in source.blocks():
             writer.write(chunk)
+
+
+def download(client: Any, job: Job, key: str, path: str) -> None:
+    with client.open(key, "rb") as reader, open(path, "wb") as file:
+        shutil.copyfileobj(reader, file, MIB)
+
+
+def read(client: Any, job: Job, key: str) -> Iterator[bytes]:
+    with client.open(key, "rb") as reader:
+        yield from iter(lambda: reader.read(READ_CHUNK), b"")

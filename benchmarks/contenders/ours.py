@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 from typing import Any
+from collections.abc import Iterator
 
-from benchmarks.client.job import BUCKET, REGION, ACCESS_KEY, SECRET_KEY, Job
+from benchmarks.client.job import BUCKET, REGION, ACCESS_KEY, READ_CHUNK, SECRET_KEY, Job
 from benchmarks.client.sources import Source
 
 WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
@@ -68,3 +69,21 @@ def make(job: Job) -> Any:
 def upload(client: Any, job: Job, source: Source, key: str) -> None:
     driver, container = client
     driver.upload_object_via_stream(source.iterator(), container, key)
+
+
+def download(client: Any, job: Job, key: str, path: str) -> None:
+    driver, _ = client
+    driver.download_object(driver.get_object(BUCKET, key), path)
+
+
+def read(client: Any, job: Job, key: str) -> Iterator[bytes]:
+    driver, _ = client
+    stream: Iterator[bytes] = driver.download_object_as_stream(
+        driver.get_object(BUCKET, key), READ_CHUNK
+    )
+    return stream
+
+
+def names(client: Any, job: Job) -> Iterator[str]:
+    driver, container = client
+    return (found.name for found in driver.iterate_container_objects(container))

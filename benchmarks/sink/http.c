@@ -25,6 +25,10 @@ static void take_header(struct request *q, const char *name, char *value)
         q->decoded_length = atoll(value);
     else if (!strcasecmp(name, "content-md5"))
         base64_md5_to_hex(value, q->md5);
+    else if (!strcasecmp(name, "range"))
+        copy(q->range, sizeof q->range, value);
+    else if (!strcasecmp(name, "if-match"))
+        copy(q->if_match, sizeof q->if_match, value);
     else if (!strcasecmp(name, "expect"))
         q->expects_continue = 1;
     else if (!strcasecmp(name, "connection") && strcasestr(value, "close"))
@@ -204,8 +208,8 @@ int http_query(const char *query, const char *name, char *out, size_t capacity)
 
 static const char *reason(int status)
 {
-    return status == 200 ? "OK" : status == 204 ? "No Content" : status == 400 ? "Bad Request"
-        : status == 404 ? "Not Found" : "Error";
+    return status == 200 ? "OK" : status == 204 ? "No Content" : status == 206 ? "Partial Content"
+        : status == 400 ? "Bad Request" : status == 404 ? "Not Found" : "Error";
 }
 
 /* Answer; `headers` are whole lines. A NULL body is none: for 204, and for HEAD, whose caller

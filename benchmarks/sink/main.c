@@ -103,6 +103,10 @@ static int parse(int argc, char **argv)
             settings.address = value;
         else if (!strcmp(name, "--certificate"))
             settings.certificate = value;
+        else if (!strcmp(name, "--keys"))
+            settings.keys = atoi(value);
+        else if (!strcmp(name, "--content") && content_open(value) == 0)
+            continue;
         else if (!strcmp(name, "--key"))
             settings.key = value;
         else if (!strcmp(name, "--latency-ms"))
@@ -125,7 +129,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (parse(argc, argv) < 0) {
         fprintf(stderr, "sink [--port N] [--address 127.x.y.z] [--certificate FILE --key FILE] "
-                "[--verify] [--latency-ms X] [--connect-ms X] [--connection-mbps X]\n");
+                "[--content FILE] [--keys N] [--verify] [--latency-ms X] [--connect-ms X] [--connection-mbps X]\n");
         return 2;
     }
     if (settings.certificate && tls_setup() < 0) {

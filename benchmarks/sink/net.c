@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -174,6 +175,35 @@ int net_take(struct connection *c, long long size, unsigned char *into)
             return -1;
         done += got;
         pay(c, got);
+    }
+    return 0;
+}
+
+/* Send bytes of the content over and over, from `offset` of the endless file that this makes. Plain
+ * ones are never copied on this side; TLS encrypts them from where they are. */
+int net_send_content(struct connection *c, long long offset, long long size)
+{
+    while (size > 0) {
+        long long at = offset % PERIOD, step = PERIOD - at;
+        ssize_t sent;
+        if (settings.bytes_per_second > 0 && step > PACED_STEP)
+            step = PACED_STEP;
+        if (step > size)
+            step = size;
+        if (c->tls)
+            sent = net_send(c, content.data + at, (size_t)step) < 0 ? -1 : (ssize_t)step;
+        else {
+            off_t from = (off_t)at;
+            sent = sendfile(c->fd, content.fd, &from, (size_t)step);
+        }
+        if (sent < 0 && !c->tls && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return -1;
+        offset += sent;
+        size -= sent;
+        count(&counters.bytes_sent, sent);
+        pay(c, sent);
     }
     return 0;
 }

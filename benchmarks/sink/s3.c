@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The S3 verbs an upload client may use, path style. Each handler answers one request; a negative
+ * The S3 verbs a client may use, path style. Each handler answers one request; a negative
  * result drops the connection. */
 #define _GNU_SOURCE
 #include "sink.h"
@@ -118,7 +118,7 @@ static int post(struct connection *c, struct request *q)
     return http_error(c, q, 400, "InvalidRequest");
 }
 
-/* GET and HEAD of a bucket, an upload or an object; never a body of an object. */
+/* GET and HEAD of a bucket, an upload or an object; only virtual objects have a body. */
 static int look(struct connection *c, struct request *q)
 {
     char id[40], etag[48], headers[256];
@@ -134,9 +134,7 @@ static int look(struct connection *c, struct request *q)
         if (http_query(q->query, "uploads", NULL, 0))
             return http_answer(c, q, 200, NULL, XML "<ListMultipartUploadsResult" XMLNS ">"
                                "<IsTruncated>false</IsTruncated></ListMultipartUploadsResult>");
-        return http_answer(c, q, 200, NULL, XML "<ListBucketResult" XMLNS "><Name>bench</Name>"
-                           "<KeyCount>0</KeyCount><IsTruncated>false</IsTruncated>"
-                           "</ListBucketResult>");
+        return virtual_list(c, q);
     }
     if (!head && http_query(q->query, "uploadId", id, sizeof id)) {
         char *xml = upload_list(id);
@@ -145,6 +143,8 @@ static int look(struct connection *c, struct request *q)
         free(xml);
         return failed;
     }
+    if ((size = virtual_size(slash + 1)) >= 0)
+        return virtual_answer(c, q, size, head);
     if (!head || !object_find(q->path, &size, etag))
         return http_error(c, q, 404, "NoSuchKey");
     snprintf(headers, sizeof headers, "ETag: \"%s\"\r\nContent-Length: %lld\r\nAccept-Ranges: bytes"

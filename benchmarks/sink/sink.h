@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The sink: the part of the S3 protocol that upload clients use, on loopback, with every body
- * thrown away as cheaply as the kernel allows. One thread per connection; no signature is checked.
+ * The sink: the part of the S3 protocol that clients use which upload, download and list, on
+ * loopback. Every body that comes is thrown away as cheaply as the kernel allows, and what goes out
+ * is the same few pages over and over. One thread per connection; no signature is checked.
  * Commands come on standard input ("reset", "report"), answers go to standard output, one JSON line
  * each; the end of standard input ends the process, so no sink outlives its runner.
  */
@@ -17,9 +18,11 @@
 #define BUFFER_SIZE 65536
 #define MAX_PARTS 10000
 #define MIN_PART_SIZE (5LL << 20)
+/* A prime below 8 MiB: ranges that are swapped or come twice change the bytes of the whole. */
+#define PERIOD 8388593
 
 struct settings {
-    int port;
+    int port, keys;             /* keys: how many a listing has */
     int verify;                 /* keep bodies, and hash every object */
     double latency_seconds;     /* slept before each answer */
     double connect_seconds;     /* slept once per new connection; twice with TLS */
@@ -45,6 +48,7 @@ int net_fill(struct connection *c);
 int net_send(struct connection *c, const void *data, size_t size);
 int net_take(struct connection *c, long long size, unsigned char *into);
 int net_line(struct connection *c, char *out, size_t capacity);
+int net_send_content(struct connection *c, long long offset, long long size);
 
 /* ---- digest.c */
 void md5_hex(const unsigned char *data, size_t size, char out[33]);
@@ -62,6 +66,7 @@ struct request {
     int keep_alive, chunked, aws_chunked, expects_continue;
     long long length, decoded_length;
     char md5[33], sha256[65], checksum_name[24], checksum_value[100];
+    char range[64], if_match[64];
     long long body_size;        /* payload bytes, after aws-chunked decoding */
     unsigned char *body;        /* NULL unless kept */
 };
@@ -76,7 +81,7 @@ int http_error(struct connection *c, struct request *q, int status, const char *
 struct counters {
     long long requests, connections, connections_now, connections_peak, in_flight, in_flight_peak,
         part_requests, parts_stored, object_count, object_bytes, bytes_on_wire, digest_errors,
-        bad_requests, expect_100, aws_chunked, aborts;
+        bad_requests, expect_100, aws_chunked, aborts, get_requests, list_requests, bytes_sent;
 };
 extern struct counters counters;
 extern pthread_mutex_t store_lock;      /* guards counters and everything in store.c */
@@ -99,6 +104,14 @@ int upload_abort(const char *id);
 char *upload_list(const char *id);
 void object_put(const char *path, const char *etag, struct request *q);
 int object_find(const char *path, long long *size, char etag[48]);
+
+/* ---- virtual.c */
+struct content { int fd; const char *data; };       /* PERIOD bytes, as a file and in memory */
+extern struct content content;
+int content_open(const char *path);
+long long virtual_size(const char *key);
+int virtual_answer(struct connection *c, struct request *q, long long size, int head);
+int virtual_list(struct connection *c, struct request *q);
 
 /* ---- s3.c */
 int s3_handle(struct connection *c, struct request *q);

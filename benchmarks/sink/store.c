@@ -300,7 +300,7 @@ void store_report(FILE *out)
     SAY(requests); SAY(connections); SAY(connections_peak); SAY(in_flight_peak);
     SAY(part_requests); SAY(parts_stored); SAY(object_count); SAY(object_bytes);
     SAY(bytes_on_wire); SAY(digest_errors); SAY(bad_requests); SAY(expect_100);
-    SAY(aws_chunked); SAY(aborts);
+    SAY(aws_chunked); SAY(aborts); SAY(get_requests); SAY(list_requests); SAY(bytes_sent);
 #undef SAY
     fprintf(out, "\"objects\": [");
     unsigned long first = objects_made > OBJECTS_KEPT ? objects_made - OBJECTS_KEPT : 0;

@@ -318,10 +318,11 @@ class Exchange:
 
     def _receive(self) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
-        answer = begin_answer(self._answer_side(), self._request.method)
+        side = self._answer_side()
+        answer = begin_answer(side, self._request.method)
         self._has_answer = True
         if self._request.streams:
-            return self._open(answer)
+            return self._open(answer, side)
         try:
             status = answer.status
             limit = self._request.answer_limit if status < 300 else MAX_ERROR_BYTES
@@ -359,11 +360,12 @@ class Exchange:
         until = time.monotonic() + min(bounds) if bounds else None
         return AnswerSide(self._channel.socket, wait, until, self._seen)
 
-    def _open(self, answer: HTTPResponse) -> S3Response:
+    def _open(self, answer: HTTPResponse, side: AnswerSide) -> S3Response:
         """Read the head; leave a good answer's body to whoever wants it, read an error's."""
         try:
             headers = {name.lower(): value for name, value in answer.getheaders()}
             if answer.status < 300:
+                side.hand_over()
                 stream = LeanStream(answer, self._channel, self._request, self._give_back)
                 return S3Response(status=answer.status, headers=headers, stream=stream)
             body = answer.read(MAX_ERROR_BYTES)

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import json
 import hashlib
+import importlib
 from typing import Any
 from pathlib import Path
 
 import pytest
 
 from benchmarks import docs, results
-from benchmarks.cli import make_plan, make_parser, told_command
-from benchmarks.peers import parse_options, parse_contender
+from benchmarks.cli import make_plan, make_parser, told_command, memory_folder
+from benchmarks.peers import NAMES, parse_options, parse_contender
 from benchmarks.report import parse_report, describe_part_sizes
 from benchmarks.tables import align, render
 from benchmarks.figures import cpu, make_rows, group_runs, paired_ratio
 from benchmarks.pystore import Part, Store, RefusedError
-from benchmarks.client.job import MIB, Job
+from benchmarks.client.job import MIB, READING, Job
 from benchmarks.client.sources import Source, IteratorFile, lines, chunks, base_buffer
 from benchmarks.contenders.ours import WATCH, bare
 from libcloud_s3mpu.protocol.options import UploadOptions
@@ -79,6 +80,9 @@ REPORT: dict[str, Any] = {
     "expect_100": 0,
     "aws_chunked": 0,
     "aborts": 0,
+    "get_requests": 0,
+    "list_requests": 0,
+    "bytes_sent": 0,
     "objects": [
         {"path": "/bench/a", "size": 7, "parts": 0, "sha256": "", "part_sizes": []},
         {"path": "/bench/b", "size": 90, "parts": 9, "sha256": "ab", "part_sizes": [[10, 9]]},
@@ -144,6 +148,20 @@ def test_small_objects_are_told_per_object() -> None:
     text = render(group_runs([small])[0])
     assert "500 x 4096 B" in text
     assert "|           100 |" in text  # 0.05 s over 500 objects, in us
+
+
+def test_listings_are_told_per_key_and_downloads_by_their_requests() -> None:
+    listed = run("ours", 0, 0.8, workload="list", object_count=100_000, size=0)
+    text = render(group_runs([listed])[0])
+    assert text.startswith("### list, http, 100000 keys;")
+    assert "|        8.0 |" in text  # 0.8 s over 100,000 keys, in us
+    header = render(group_runs([run("ours", 0, 0.3, workload="download")])[0]).splitlines()[2]
+    assert "requests" in header and "part" not in header
+
+
+def test_only_a_floor_that_ran_is_compared_with() -> None:
+    runs = [run("ours", 0, 1.0), {**run("floor", 0, 1.0), "error": "skipped: cannot"}]
+    assert "CPU vs floor" not in render(group_runs(runs)[0])
 
 
 def test_a_python_sink_is_said() -> None:
@@ -233,6 +251,35 @@ def test_quick_has_an_end_and_gives_way_to_what_is_asked() -> None:
     assert plan.contenders[0].spec == "ours"
 
 
+def test_readers_are_measured_where_only_reading_is() -> None:
+    plan = make_plan(make_parser().parse_args(["--workload", "reading"]))
+    assert plan.workloads == READING
+    assert "requests" in [contender.name for contender in plan.contenders]
+    assert plan.count_of("list") == 100_000 and plan.count_of("read") == 1
+    both = make_plan(make_parser().parse_args(["--workload", "gen64k,read"]))
+    assert "requests" not in [contender.name for contender in both.contenders]
+
+
+def test_a_contender_says_which_kind_it_is_not_driven_for() -> None:
+    told = parse_contender("requests").reason_to_skip("gen64k", "http")
+    assert told is not None and "reading" in told
+    told = parse_contender("s3fs").reason_to_skip("list", "http")
+    assert told is not None and "list" in told
+    assert parse_contender("boto3").reason_to_skip("list", "http") is None
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if parse_contender(name).reads])
+def test_what_a_contender_reads_its_module_has(name: str) -> None:
+    contender = parse_contender(name)
+    module = importlib.import_module(f"benchmarks.contenders.{contender.module}")
+    needed = {"download": "download", "read": "read", "list": "names"}
+    assert all(hasattr(module, needed[workload]) for workload in contender.reads)
+
+
+def test_downloads_go_to_memory_only_where_they_fit() -> None:
+    assert memory_folder(1 << 60) is None
+
+
 def test_the_cost_of_reliability_is_a_pair_with_and_without_it() -> None:
     plan = make_plan(make_parser().parse_args(["--quick", "--reliability", "--mib", "64"]))
     specs = [contender.spec for contender in plan.contenders]
@@ -247,6 +294,7 @@ def test_the_cost_of_reliability_is_a_pair_with_and_without_it() -> None:
 
 def test_the_command_that_is_kept_names_no_place_on_this_machine() -> None:
     given = ["--mib", "64", "--json", "somewhere.json", "--python=some/python", "--update-docs"]
+    given += ["--target", "somewhere"]
     assert told_command(given) == "python -m benchmarks --mib 64"
 
 
@@ -270,6 +318,13 @@ def test_only_the_measured_section_of_the_page_is_rewritten(tmp_path: Path) -> N
     assert text.count(docs.BEGIN) == text.count(docs.END) == 1
     assert text.count("### gen64k") == 1
     assert text.endswith("written by hand\n")
+
+
+def test_uploads_and_reading_stand_under_headings_of_their_own(tmp_path: Path) -> None:
+    runs = [run("ours", 0, 1.0, workload="read"), *RUNS]
+    text = docs.section([results.make_call("python -m benchmarks", runs)])
+    places = [text.index(words) for words in ("## Uploads", "### gen64k", "## Down", "### read")]
+    assert places == sorted(places)
 
 
 def test_broken_markers_are_not_guessed_at() -> None:

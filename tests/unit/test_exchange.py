@@ -34,6 +34,7 @@ from tests.unit.small import (
 from libcloud_s3mpu.transfer import sockets, exchange
 from libcloud_s3mpu.transfer.spool import FileBody
 from libcloud_s3mpu.protocol.errors import TransportError, SourceChangedError
+from libcloud_s3mpu.transfer.sockets import AnswerSide
 from libcloud_s3mpu.protocol.messages import Bytes, S3Request
 from libcloud_s3mpu.transfer.exchange import ExchangeFailed
 from libcloud_s3mpu.transfer.connection import transport_error
@@ -627,3 +628,18 @@ def test_an_interrupt_says_what_may_be_left_where_the_answer_does_not_come(
     assert re.search(said, caplog.text)
     if sys.version_info >= (3, 11):
         assert any(re.search(said, note) for note in caught.value.__notes__)
+
+
+# -- the side an answer is read from ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("until", [None, 60.0])
+def test_only_what_has_no_time_of_its_own_is_read_past_the_clock(until: float | None) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(b"body")
+        side = AnswerSide(near, 5.0, None if until is None else time.monotonic() + until)
+        side.hand_over()
+        assert (side.readinto == near.recv_into) is (until is None)
+        assert side.makefile("rb").read(4) == b"body"
+        assert near.gettimeout() is not None and near.gettimeout() <= 5.0

@@ -183,6 +183,14 @@ def test_rows_without_namespace_owner_and_etag_are_read(running: Service) -> Non
     assert obj.meta_data == {"owner": {"id": None, "display_name": None}}
 
 
+def test_half_an_owner_is_read_as_upstream_reads_it(running: Service) -> None:
+    row = ROW.replace("<Size>", "<Owner><ID>o</ID><DisplayName/></Owner><Size>")
+    running.fake.script("ListObjectsV2", page(row + ROW.replace("<Size>", "<Owner/><Size>")))
+    first, second = running.container.list_objects()
+    assert first.meta_data == {"owner": {"id": "o", "display_name": ""}}
+    assert second.meta_data == {"owner": {"id": None, "display_name": None}}
+
+
 def test_a_missing_container_is_named(running: Service) -> None:
     running.container.name = "no-such-bucket"
     with pytest.raises(ContainerDoesNotExistError):
