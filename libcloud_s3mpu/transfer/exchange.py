@@ -21,9 +21,9 @@ from http.client import HTTPResponse, HTTPException, IncompleteRead
 from collections.abc import Callable, Iterator
 
 from .stream import LeanStream, shut_down
-from .sockets import Channel, AnswerSide, wait_for, unacknowledged
+from .sockets import Channel, AnswerSide, WholeHeadResponse, wait_for, unacknowledged
 from ..protocol.watch import Meter, Watch
-from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response, is_head_cut
+from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response
 
 #: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
 IOV = 256
@@ -287,7 +287,7 @@ class Exchange:
 
     def _receive(self) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
-        answer = HTTPResponse(self._answer_side(), method=self._request.method)  # type: ignore[arg-type]
+        answer = WholeHeadResponse(self._answer_side(), method=self._request.method)  # type: ignore[arg-type]
         if self._request.streams:
             return self._open(answer)
         try:
@@ -301,9 +301,6 @@ class Exchange:
                 # read(limit) is silent about a body that ends before its Content-Length.
                 raise IncompleteRead(body, answer.length)
             headers = {name.lower(): value for name, value in answer.getheaders()}
-            version = answer.version
-            if is_head_cut(self._request, status=status, version=version, headers=headers):
-                raise HTTPException("the head of the answer was cut")
         finally:
             answer.close()
         if answer.will_close or not is_whole or self._got_early or status == 101:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connected sockets: one that is kept alive, waiting for it, and the side an answer is read from.
+"""Connected sockets: one that is kept alive, waiting for it, and how an answer is read from it.
 
 The ground floor of the connection room; what travels over it is :mod:`.exchange`'s.
 """
@@ -12,6 +12,7 @@ import sys
 import time
 import select
 from typing import Any
+from http.client import HTTPResponse, HTTPException
 
 try:
     import fcntl
@@ -95,6 +96,46 @@ class AnswerSide(io.RawIOBase):
             timeout = left if timeout is None else min(timeout, left)
         self._socket.settimeout(timeout)
         return self._socket.recv_into(buffer)  # type: ignore[no-any-return]
+
+
+class _Head:
+    """The lines of an answer's head as ``http.client`` asks for them; knows whether it ended."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.is_over = False
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self.file.readline(limit)
+        self.is_over = line in (b"\r\n", b"\n")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+class WholeHeadResponse(HTTPResponse):
+    """``http.client``'s answer, whose head is whole or an error.
+
+    It takes a head for whole that was cut anywhere behind its first line: the object of an answer
+    that lost its Content-Length, or the last digits of it, would be another's (seen 2026-11).
+    """
+
+    fp: Any
+
+    def begin(self) -> None:
+        """
+        @inherits: :class:`HTTPResponse.begin`
+
+        :raises HTTPException: if the connection ended before the empty line behind the head.
+        """
+        head = self.fp = _Head(self.fp)
+        super().begin()
+        if self.fp is head:
+            self.fp = head.file
+        if not head.is_over:
+            self.close()
+            raise HTTPException("the head of the answer was cut")
 
 
 def unacknowledged(sock: Any) -> int:
