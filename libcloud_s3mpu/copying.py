@@ -16,7 +16,7 @@ from libcloud.storage.base import Object, Container
 
 from .protocol import wire
 from .protocol import headers as header_rules
-from .arguments import naming, place_of, object_of, target_of
+from .arguments import naming, place_of, object_of, target_of, readable_place
 from .protocol.watch import Watch
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
@@ -249,7 +249,7 @@ class CopyExtensions:
         if not isinstance(it, Object):
             raise TypeError(f"a source must be an Object, not {type(it).__name__}")
         driver = it.container.driver
-        place = place_of(it.container, it.name, self.ex_limits)
+        place = readable_place(it.container, it.name)
         transport = driver._transport if isinstance(driver, CopyExtensions) else self._transport
         if version is not None and (not version or not version.isprintable()):
             raise InvalidRequestError(f"{version!r} is not a version id")

@@ -24,7 +24,7 @@ from tests.servers.moto import Moto
 from tests.fake_s3.state import FakeS3
 from tests.servers.swift import Swift
 from tests.contract.proxy import http_proxy
-from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, FakeLimits
+from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, Quirks, FakeLimits
 from tests.fake_s3.server import FakeServer
 from tests.contract.record import write, note_report, note_server
 from tests.servers.ministack import MiniStack
@@ -45,7 +45,10 @@ class Fake(Server):
         self.stop()
         limits = FakeLimits(min_part_size=MIN_PART_SIZE_BYTES)
         keys = {ACCESS_KEY: SECRET_KEY, "AKIDOTHER": "another-secret"}
-        self._server = FakeServer(FakeS3(limits, vhost_domain="localhost", credentials=keys))
+        quirks = Quirks(customer_keys_over_http=True)
+        self._server = FakeServer(
+            FakeS3(limits, vhost_domain="localhost", credentials=keys, quirks=quirks)
+        )
         self._server.start()
         return Endpoint(
             name=self.name,
@@ -56,6 +59,7 @@ class Fake(Server):
             secret_key=SECRET_KEY,
             other_keys=("AKIDOTHER", "another-secret"),
             region=REGION,
+            quirks=frozenset({"customer-keys-over-http"}),
         )
 
     def stop(self) -> None:

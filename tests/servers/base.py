@@ -52,6 +52,7 @@ QUIRKS: Mapping[str, str] = {
     "closes-connections": "each answer ends its connection",
     "complete-ignores-conditions": "If-None-Match on complete has no effect",
     "complete-is-repeatable": "a second complete of the same upload is 200, not NoSuchUpload",
+    "customer-keys-over-http": "SSE-C is done over plain http too",
     "decodes-copy-source-twice": "a percent sign in the key of a copy source is read wrongly",
     "empty-complete-etag": "the ETag in the answer to complete is empty",
     "if-match-without-quotes": "If-Match is compared with the ETag as it is inside the quotes",
