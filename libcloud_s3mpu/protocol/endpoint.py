@@ -32,7 +32,8 @@ _VIRTUAL_ONLY = re.compile(
     r"(^|\.)(s3-accelerate|s3express-[a-z0-9-]+|s3-accesspoint(-fips)?|s3-object-lambda)\."
 )
 #: S3 Express has a name of its own in signatures ("Regional and Zonal endpoints", read 2026-11).
-_EXPRESS = re.compile(r"(^|\.)s3express-[a-z0-9-]+\.")
+EXPRESS = "s3express"
+_EXPRESS_HOST = re.compile(r"(^|\.)s3express-[a-z0-9-]+\.")
 #: AWS's partitions: how their regions begin, and the domain of their hosts (botocore's
 #: partitions.json, read 2026-11). The first that fits counts.
 _PARTITIONS = (
@@ -91,7 +92,7 @@ def _endings(host: str) -> list[str]:
 
 def signing_name(host: str) -> str:
     """Give the service's name in signatures."""
-    return "s3express" if _EXPRESS.search(host) else "s3"
+    return EXPRESS if _EXPRESS_HOST.search(host) else "s3"
 
 
 def is_aws_host(host: str) -> bool:

@@ -16,6 +16,9 @@ from dataclasses import field, dataclass
 from collections.abc import Mapping
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+#: Where the token of temporary keys goes; S3 Express has one of its own for its sessions'.
+TOKEN_HEADER = "x-amz-security-token"
+SESSION_TOKEN_HEADER = "x-amz-s3session-token"
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _SIGNED = frozenset({"host", "content-type", "content-md5", "range"})
 _SPACES = re.compile(r" {2,}")
@@ -62,14 +65,24 @@ class Signer:
     """Signs requests of one key pair for one region; the day's key is derived once.
 
     Any number of threads may use one signer: all they share is one tuple that is replaced whole.
+
+    :param token_header: the header that the keys' token goes by, if they have one.
     """
 
-    __slots__ = ("credentials", "region", "service", "_day")
+    __slots__ = ("credentials", "region", "service", "token_header", "_day")
 
-    def __init__(self, credentials: Credentials, *, region: str, service: str = "s3") -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        region: str,
+        service: str = "s3",
+        token_header: str = TOKEN_HEADER,
+    ) -> None:
         self.credentials = credentials
         self.region = region
         self.service = service
+        self.token_header = token_header
         self._day: tuple[str, bytes] = ("", b"")
 
     def __repr__(self) -> str:
