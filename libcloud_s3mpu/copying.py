@@ -295,7 +295,7 @@ class CopyExtensions:
         from .protocol.copying import CopyUnsupportedError
 
         found, began = source.found, time.monotonic()
-        if is_local and self._ex_is_one_copy(found, target):
+        if is_local and self._ex_is_one_copy(found, target, changes=replaces_metadata):
             try:
                 stored = copy_object(
                     self._transport,
@@ -315,12 +315,13 @@ class CopyExtensions:
         target = self._ex_with_tags(target, source.sender, found, options)
         return self._ex_joined(self._ex_way(options), target, [source], [is_local])
 
-    def _ex_is_one_copy(self, found: FoundSource, target: wire.Target) -> bool:
+    def _ex_is_one_copy(self, found: FoundSource, target: wire.Target, *, changes: bool) -> bool:
         """Tell whether CopyObject does it.
 
         Its own conditions on the target are newer than complete's, and ignored by services that do
         not know them. A copy of an object onto itself changes an ETag that is no MD5, so a lost
-        answer would look like a source that changed: complete knows how to tell.
+        answer would look like a source that changed: complete knows how to tell. S3 refuses one
+        onto itself that changes nothing.
         """
         source = found.source
         is_onto_itself = (source.bucket, source.key) == (target.bucket, target.key)
@@ -328,7 +329,7 @@ class CopyExtensions:
         return (
             found.size <= self.ex_limits.max_single_copy
             and not header_rules.CONDITIONS & target.headers.keys()
-            and not (is_onto_itself and not is_plain and found.size)
+            and not (is_onto_itself and not (is_plain and changes))
             and "CopyObject" not in self._ex_lacks
         )
 

@@ -185,7 +185,8 @@ def described(request: S3Request) -> str:
     if request.part_number is not None:
         details.append(f"part {request.part_number}")
     suffix = f" ({', '.join(details)})" if details else ""
-    return f"{request.operation} failed for {where}{suffix}"
+    place = f" for {where}" if where else ""
+    return f"{request.operation} failed{place}{suffix}"
 
 
 def parse_body(

@@ -48,9 +48,11 @@ class Landing:
             flags = os.O_WRONLY
         # FileIO closes itself when the last thread that writes has let go of it. Its descriptor is
         # never closed under a writer: the number might be another file's by then.
-        self._file = io.FileIO(
-            os.open(self._written, flags, 0o666), "r+" if self.is_seekable else "w"
-        )
+        try:
+            number = os.open(self._written, flags, 0o666)
+        except OSError as error:  # In the name that its caller knows.
+            raise OSError(error.errno, error.strerror, self._path) from error
+        self._file = io.FileIO(number, "r+" if self.is_seekable else "w")
         if mode is not None and self.is_seekable:
             self._keep_mode(mode)
 
