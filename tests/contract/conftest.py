@@ -28,6 +28,7 @@ from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, Quirks, FakeLim
 from tests.fake_s3.server import FakeServer
 from tests.contract.record import write, note_report, note_server
 from tests.servers.ministack import MiniStack
+from tests.servers.localstack import LocalStack
 
 
 class Fake(Server):
@@ -76,7 +77,7 @@ MIB = 1024 * 1024
 IS_LONG = bool(os.environ.get("S3MPU_LONG"))
 
 SERVERS: dict[str, type[Server]] = {
-    each.name: each for each in (Fake, MiniStack, Swift, Ceph, Moto)
+    each.name: each for each in (Fake, MiniStack, Swift, Ceph, Moto, LocalStack)
 }
 
 

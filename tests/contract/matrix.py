@@ -37,6 +37,7 @@ TITLES = {
     "moto": "moto",
     "ceph": "Ceph RGW",
     "swift": "Swift s3api",
+    "localstack": "LocalStack",
     "s3rver": "s3rver",
     "fake": "our fake",
 }
