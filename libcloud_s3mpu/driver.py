@@ -35,6 +35,7 @@ from .protocol.endpoint import (
     Endpoint,
     Addressing,
     bracketed,
+    checked_host,
     signing_name,
     region_of_host,
 )
@@ -126,6 +127,7 @@ class AmazonS3MultipartDriver(
                 raise ValueError("give ex_endpoint_url, or host and port, not both")
             endpoint = Endpoint.from_url(ex_endpoint_url, addressing=ex_addressing)
             host, port, secure = endpoint.host, endpoint.port, endpoint.scheme == "https"
+        host = checked_host(host, port)
         wanted = region or region_of_host(host) or type(self).region_name
         if host is None:
             host = host_of(wanted)
