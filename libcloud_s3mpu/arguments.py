@@ -60,10 +60,14 @@ def place_of(container: Container, object_name: str, limits: Limits) -> wire.Tar
     return wire.Target(bucket=container.name, key=object_name, headers={})
 
 
-def readable_place(container: Container, object_name: str) -> wire.Target:
+def readable_place(
+    container: Container, object_name: str, headers: Mapping[str, Any] | None = None
+) -> wire.Target:
     """Give an object's place; any key is taken that others may have written, unlike for uploads.
 
-    :raises InvalidRequestError: (a ValueError) if it cannot be the name of an object at all.
+    :param headers: what the caller has every request of a read say (an SSE-C key).
+    :raises InvalidRequestError: (a ValueError) if it cannot be the name of an object at all, or a
+        header is none for a read.
     """
     check_bucket(container.name)
     if not isinstance(object_name, str) or not object_name:
@@ -72,7 +76,8 @@ def readable_place(container: Container, object_name: str) -> wire.Target:
         object_name.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InvalidRequestError(f"object name {object_name!r} is not Unicode text") from error
-    return wire.Target(bucket=container.name, key=object_name, headers={})
+    checked = header_rules.checked_read_headers(headers)
+    return wire.Target(bucket=container.name, key=object_name, headers=checked)
 
 
 def target_of(
@@ -95,7 +100,8 @@ def target_of(
     vendor = driver.http_vendor_prefix
     storage = header_rules.checked_headers(driver._to_storage_class_headers(storage_class))
     merged = header_rules.checked_headers(headers)
-    if storage_class is not None or f"{vendor}-storage-class" not in merged:
+    is_named = storage_class is not None or driver.ex_limits.has_standard_class
+    if is_named and (storage_class is not None or f"{vendor}-storage-class" not in merged):
         merged.update(storage)
     content_type = extra.get("content_type")
     if content_type is not None or "content-type" not in merged:

@@ -93,7 +93,7 @@ class S3CompatibleMultipartDriver(AmazonS3MultipartDriver):
         _check_signature(kind, signature_version)
         url = ex_endpoint_url or endpoint_url
         region = region or kind.region_name
-        if host is None and url is None:
+        if not host and url is None:
             host = kind._host_of(region, ex_account)
         super().__init__(
             key,

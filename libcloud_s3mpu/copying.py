@@ -16,7 +16,7 @@ from libcloud.storage.base import Object, Container
 
 from .protocol import wire
 from .protocol import headers as header_rules
-from .arguments import naming, place_of, object_of, target_of
+from .arguments import naming, place_of, object_of, target_of, readable_place
 from .protocol.watch import Watch
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
@@ -249,7 +249,7 @@ class CopyExtensions:
         if not isinstance(it, Object):
             raise TypeError(f"a source must be an Object, not {type(it).__name__}")
         driver = it.container.driver
-        place = place_of(it.container, it.name, self.ex_limits)
+        place = readable_place(it.container, it.name)
         transport = driver._transport if isinstance(driver, CopyExtensions) else self._transport
         if version is not None and (not version or not version.isprintable()):
             raise InvalidRequestError(f"{version!r} is not a version id")
@@ -295,7 +295,7 @@ class CopyExtensions:
         from .protocol.copying import CopyUnsupportedError
 
         found, began = source.found, time.monotonic()
-        if is_local and self._ex_is_one_copy(found, target):
+        if is_local and self._ex_is_one_copy(found, target, changes=replaces_metadata):
             try:
                 stored = copy_object(
                     self._transport,
@@ -315,12 +315,13 @@ class CopyExtensions:
         target = self._ex_with_tags(target, source.sender, found, options)
         return self._ex_joined(self._ex_way(options), target, [source], [is_local])
 
-    def _ex_is_one_copy(self, found: FoundSource, target: wire.Target) -> bool:
+    def _ex_is_one_copy(self, found: FoundSource, target: wire.Target, *, changes: bool) -> bool:
         """Tell whether CopyObject does it.
 
         Its own conditions on the target are newer than complete's, and ignored by services that do
         not know them. A copy of an object onto itself changes an ETag that is no MD5, so a lost
-        answer would look like a source that changed: complete knows how to tell.
+        answer would look like a source that changed: complete knows how to tell. S3 refuses one
+        onto itself that changes nothing.
         """
         source = found.source
         is_onto_itself = (source.bucket, source.key) == (target.bucket, target.key)
@@ -328,7 +329,7 @@ class CopyExtensions:
         return (
             found.size <= self.ex_limits.max_single_copy
             and not header_rules.CONDITIONS & target.headers.keys()
-            and not (is_onto_itself and not is_plain and found.size)
+            and not (is_onto_itself and not (is_plain and changes))
             and "CopyObject" not in self._ex_lacks
         )
 

@@ -219,7 +219,8 @@ class DirectUpload:
                 object_name=self.plan.object_name,
                 upload_id=self.plan.upload_id,
             )
-        made: Presigner = self._driver.ex_presigner(min(self.plan.url_seconds, left))
+        container = Container(self.plan.container, {}, self._driver)
+        made: Presigner = self._driver.ex_presigner(min(self.plan.url_seconds, left), container)
         return made
 
     def _part_urls(self, presigner: Presigner, numbers: Iterable[int] | None) -> dict[int, str]:

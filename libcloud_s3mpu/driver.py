@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import stat
 from typing import Any
-from dataclasses import replace
 from collections.abc import Callable
 
 from libcloud.storage.base import Object, Container
@@ -30,9 +29,17 @@ from .arguments import host_of, typed_by_path
 from .containers import ContainerMethods
 from .maintenance import MaintenanceExtensions
 from .direct_uploads import DirectUploadExtensions
-from .protocol.limits import S3_LIMITS, Limits
+from .protocol.limits import S3_LIMITS, EXPRESS_LIMITS, Limits
 from .protocol.options import UploadOptions
-from .protocol.endpoint import Endpoint, Addressing, bracketed, region_of_host
+from .protocol.endpoint import (
+    EXPRESS,
+    Endpoint,
+    Addressing,
+    bracketed,
+    checked_host,
+    signing_name,
+    region_of_host,
+)
 from .protocol.partsize import DEFAULT_PART_SIZE
 from .transfer.transport import Transport
 from .transfer.connection import S3MultipartConnection
@@ -121,6 +128,7 @@ class AmazonS3MultipartDriver(
                 raise ValueError("give ex_endpoint_url, or host and port, not both")
             endpoint = Endpoint.from_url(ex_endpoint_url, addressing=ex_addressing)
             host, port, secure = endpoint.host, endpoint.port, endpoint.scheme == "https"
+        host = checked_host(host, port)
         wanted = region or region_of_host(host) or type(self).region_name
         if host is None:
             host = host_of(wanted)
@@ -146,8 +154,7 @@ class AmazonS3MultipartDriver(
             scheme = "https" if http.secure else "http"
             endpoint = Endpoint(scheme, bracketed(http.host), int(http.port), "", ex_addressing)
         self.connection.endpoint = endpoint
-        if not self.ex_location_name and wanted != _KNOWN_REGION and ".amazonaws." in endpoint.host:
-            self.ex_location_name = wanted  # What create_container tells AWS.
+        self._know_place(endpoint, wanted)
         self._use_source(ex_credentials, pickles=ex_pickles_credentials)
         self._transport = Transport(self.connection)
 
@@ -229,12 +236,13 @@ class AmazonS3MultipartDriver(
         are read from the file as they are sent. A file that changes meanwhile is refused.
 
         :param verify_hash: compute the MD5 of every part, have the service verify it, and compare
-            it with the ETag. False leaves the integrity to ``checksum`` of the options.
+            it with the ETag, where the service knows MD5s (S3 Express does not). False leaves the
+            integrity to ``checksum`` of the options.
         :type verify_hash: ``bool``
         """
         options = UploadOptions.checked(ex_options or self.ex_options)
         if verify_hash:
-            options = replace(options, checksum="md5")
+            options = self._hashed(options)
         path = os.fspath(file_path)
         extra = typed_by_path(extra, headers, path)
         upload = self._ex_prepared(
@@ -270,6 +278,13 @@ class AmazonS3MultipartDriver(
 
     # -- upstream's helpers, which others call or patch ------------------------------------------
 
+    def _know_place(self, endpoint: Endpoint, region: str) -> None:
+        """Take from the host what else follows from it on AWS."""
+        if self.ex_limits is S3_LIMITS and signing_name(endpoint.host) == EXPRESS:
+            self.ex_limits = EXPRESS_LIMITS
+        if not self.ex_location_name and region != _KNOWN_REGION and ".amazonaws." in endpoint.host:
+            self.ex_location_name = region  # What create_container tells AWS.
+
     def _put_object_multipart(
         self,
         container: Container,
@@ -284,7 +299,7 @@ class AmazonS3MultipartDriver(
         """Upload ``stream``, by one ``PUT`` or in parts; upstream's single gate to multipart."""
         options = UploadOptions.checked(ex_options or self.ex_options)
         if verify_hash:
-            options = replace(options, checksum="md5")
+            options = self._hashed(options)
         upload = self._ex_prepared(
             container, object_name, extra, headers, storage_class, options, must_not_change=False
         )

@@ -221,8 +221,14 @@ class UploadExtensions:
         return bool(self.connection.endpoint.scheme == "https")
 
     def _md5_check(self) -> BodyCheck:
-        options = replace(self.ex_options, checksum="md5")
+        options = self._hashed(self.ex_options)
         return body_check(options, self.ex_limits, is_secure=self._is_secure)
+
+    def _hashed(self, options: UploadOptions) -> UploadOptions:
+        """Give options that have bodies verified by MD5, where the service can."""
+        if not self.ex_limits.takes_content_md5:
+            return options
+        return replace(options, checksum="md5")
 
     def _place(self, container: Container, object_name: str, upload_id: str) -> wire.Target:
         wire.check_upload_id(upload_id)

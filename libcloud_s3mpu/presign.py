@@ -17,7 +17,7 @@ from collections.abc import Mapping, Iterable
 from libcloud.storage.base import Object, Container
 from libcloud.storage.drivers.s3 import S3_CDN_URL_EXPIRY_HOURS
 
-from .arguments import naming, place_of
+from .arguments import naming, place_of, readable_place
 from .protocol.errors import InvalidRequestError
 from .protocol.limits import Limits
 from .protocol.endpoint import check_bucket
@@ -38,7 +38,9 @@ class PresignExtensions:
     connection: Any
     ex_limits: Limits
 
-    def ex_presigner(self, expires_seconds: int = EXPIRES_SECONDS) -> Presigner:
+    def ex_presigner(
+        self, expires_seconds: int = EXPIRES_SECONDS, container: Container | None = None
+    ) -> Presigner:
         """
         Give what signs any number of URLs, all from now on and for the same time.
 
@@ -48,6 +50,10 @@ class PresignExtensions:
         :param expires_seconds: 1 to 604,800, seven days.
         :type expires_seconds: ``int``
 
+        :param container: the one that the URLs are for: S3 Express signs with keys for one
+            container (that last five minutes); others need none.
+        :type container: :class:`Container`
+
         :raises CredentialsError: if there are no keys, or they have run out.
         """
         from .protocol.presigning import Presigner, check_expires
@@ -55,10 +61,10 @@ class PresignExtensions:
         seconds = check_expires(expires_seconds)
         http = self.connection
         with naming(self):
-            signer = http.exact_signer()
+            if http.has_sessions and container is None:
+                raise InvalidRequestError("S3 Express presigns for one container: name it")
+            signer, until = http.presigning(container.name if container is not None else "")
             now = time.time() + http.clock_offset
-            source = http.credentials_source
-            until = source.expires_epoch if source is not None else None
             if until is not None and until < now + seconds:
                 left = int(until - now)
                 if left < 1:
@@ -85,8 +91,11 @@ class PresignExtensions:
         """
         if ex_method not in ("GET", "HEAD", "PUT", "DELETE"):
             raise InvalidRequestError(f"ex_method must be GET, HEAD, PUT or DELETE: {ex_method!r}")
-        target = place_of(obj.container, obj.name, self.ex_limits)
-        presigner = self.ex_presigner(int(ex_expiry * 3600))
+        if ex_method == "PUT":
+            target = place_of(obj.container, obj.name, self.ex_limits)
+        else:
+            target = readable_place(obj.container, obj.name)
+        presigner = self.ex_presigner(int(ex_expiry * 3600), obj.container)
         return presigner.url(ex_method, target.bucket, target.key)
 
     def ex_get_object_download_url(
@@ -110,7 +119,7 @@ class PresignExtensions:
 
         if method not in ("GET", "HEAD"):
             raise InvalidRequestError(f"method must be GET or HEAD, not {method!r}")
-        target = place_of(container, object_name, self.ex_limits)
+        target = readable_place(container, object_name)
         query = []
         for name, value in (overrides or {}).items():
             lower = name.lower()
@@ -120,7 +129,7 @@ class PresignExtensions:
             query.append((parameter, value))
         if version_id is not None:
             query.append(("versionId", version_id))
-        presigner = self.ex_presigner(expires_seconds)
+        presigner = self.ex_presigner(expires_seconds, container)
         return presigner.url(method, target.bucket, target.key, query=query)
 
     def ex_get_object_upload_url(
@@ -148,7 +157,7 @@ class PresignExtensions:
         if size_bytes is not None:
             self._check_size(size_bytes, self.ex_limits.max_single_put, "PUT")
         given = signed_headers(headers, content_type=content_type, size_bytes=size_bytes)
-        presigner = self.ex_presigner(expires_seconds)
+        presigner = self.ex_presigner(expires_seconds, container)
         return presigner.url("PUT", target.bucket, target.key, headers=given)
 
     def ex_get_part_upload_url(
@@ -204,7 +213,7 @@ class PresignExtensions:
                 raise InvalidRequestError(f"sizes_bytes has no size of part {number}")
             self._check_size(sizes_bytes[number], self.ex_limits.max_part_size, "part")  # type: ignore[index]
         given = signed_headers(headers)
-        presigner = self.ex_presigner(expires_seconds)
+        presigner = self.ex_presigner(expires_seconds, container)
         return presigner.part_urls(
             target.bucket,
             target.key,
@@ -245,7 +254,7 @@ class PresignExtensions:
             wire.check_upload_id(upload_id)
             query = [("uploadId", upload_id)]
         given = signed_headers(headers)
-        presigner = self.ex_presigner(expires_seconds)
+        presigner = self.ex_presigner(expires_seconds, container)
         return presigner.url(methods[verb], target.bucket, target.key, query=query, headers=given)
 
     def ex_get_upload_form(
@@ -279,7 +288,7 @@ class PresignExtensions:
         if object_name is not None:
             place_of(container, object_name, self.ex_limits)
         self._check_size(max_size_bytes, self.ex_limits.max_single_put, "POST")
-        return self.ex_presigner(expires_seconds).form(
+        return self.ex_presigner(expires_seconds, container).form(
             container.name,
             key=object_name,
             key_prefix=prefix,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from collections.abc import Iterator
+from collections.abc import Mapping, Iterator
 
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Object, Container
@@ -46,6 +46,7 @@ class ReadingMethods:
         delete_on_failure: bool = True,
         ex_verify: str | None = "auto",
         ex_options: UploadOptions | None = None,
+        ex_headers: Mapping[str, Any] | None = None,
     ) -> bool:
         """
         @inherits: :class:`StorageDriver.download_object`
@@ -66,6 +67,11 @@ class ReadingMethods:
             ``concurrency`` and ``retry`` count.
         :type ex_options: :class:`UploadOptions`
 
+        :param ex_headers: go with every request of the read: the key of an SSE-C object
+            (``x-amz-server-side-encryption-customer-*``), ``x-amz-request-payer``,
+            ``x-amz-expected-bucket-owner``.
+        :type ex_headers: ``dict``
+
         :return: False if the object is not as long as ``obj`` says.
         :rtype: ``bool``
         """
@@ -77,6 +83,7 @@ class ReadingMethods:
             keeps=not delete_on_failure,
             verify=ex_verify,
             options=ex_options,
+            headers=ex_headers,
         )
 
     def download_object_range(
@@ -88,13 +95,14 @@ class ReadingMethods:
         overwrite_existing: bool = False,
         delete_on_failure: bool = True,
         ex_options: UploadOptions | None = None,
+        ex_headers: Mapping[str, Any] | None = None,
     ) -> bool:
         """
         @inherits: :class:`StorageDriver.download_object_range`
 
         A range from byte 0 of an empty object is an empty file.
 
-        :param ex_options: as for :meth:`download_object`.
+        :param ex_options: as for :meth:`download_object`, and so are ``ex_headers``.
         :type ex_options: :class:`UploadOptions`
         """
         self._validate_start_and_end_bytes(start_bytes=start_bytes, end_bytes=end_bytes)  # type: ignore[attr-defined]
@@ -106,10 +114,14 @@ class ReadingMethods:
             keeps=not delete_on_failure,
             verify=None,
             options=ex_options,
+            headers=ex_headers,
         )
 
     def download_object_as_stream(
-        self, obj: Object, chunk_size: int | None = None
+        self,
+        obj: Object,
+        chunk_size: int | None = None,
+        ex_headers: Mapping[str, Any] | None = None,
     ) -> Iterator[bytes]:
         """
         @inherits: :class:`StorageDriver.download_object_as_stream`
@@ -117,8 +129,11 @@ class ReadingMethods:
         Every chunk but the last has ``chunk_size`` bytes (5 MiB if None); an empty object is one
         empty chunk. A broken connection is replaced by another that goes on where it broke.
         Closing the generator closes the connection.
+
+        :param ex_headers: as for :meth:`download_object`.
+        :type ex_headers: ``dict``
         """
-        return self._stream(obj, chunk_size, 0, None)
+        return self._stream(obj, chunk_size, 0, None, ex_headers)
 
     def download_object_range_as_stream(
         self,
@@ -126,6 +141,7 @@ class ReadingMethods:
         start_bytes: int,
         end_bytes: int | None = None,
         chunk_size: int | None = None,
+        ex_headers: Mapping[str, Any] | None = None,
     ) -> Iterator[bytes]:
         """
         @inherits: :class:`StorageDriver.download_object_range_as_stream`
@@ -133,19 +149,27 @@ class ReadingMethods:
         As :meth:`download_object_as_stream`; a range from byte 0 of an empty object is empty.
         """
         self._validate_start_and_end_bytes(start_bytes=start_bytes, end_bytes=end_bytes)  # type: ignore[attr-defined]
-        return self._stream(obj, chunk_size, start_bytes, end_bytes)
+        return self._stream(obj, chunk_size, start_bytes, end_bytes, ex_headers)
 
-    def get_object(self, container_name: str, object_name: str) -> Object:
+    def get_object(
+        self,
+        container_name: str,
+        object_name: str,
+        ex_headers: Mapping[str, Any] | None = None,
+    ) -> Object:
         """
         @inherits: :class:`StorageDriver.get_object`
 
         One HEAD; the container is asked for only if the object is not there.
+
+        :param ex_headers: as for :meth:`download_object`.
+        :type ex_headers: ``dict``
         """
-        if not self._transport.is_known_class:
+        if not self._transport.is_known_class and not ex_headers:
             # A replaced HTTP class (a mock) is asked what upstream would ask.
             return super().get_object(container_name, object_name)  # type: ignore[misc]
         container = Container(name=container_name, extra=None, driver=self)
-        request = wire.head_request(readable_place(container, object_name))
+        request = wire.head_request(readable_place(container, object_name, ex_headers))
 
         def once(_: int) -> Any:
             response = self._transport.call(request)
@@ -173,16 +197,20 @@ class ReadingMethods:
         from .transfer import keylist
 
         check_bucket(container.name)
-        wanted = self._normalize_prefix_argument(prefix, ex_prefix)  # type: ignore[attr-defined]
+        wanted = self._normalize_prefix_argument(prefix, ex_prefix) or ""  # type: ignore[attr-defined]
+        is_exact = self.ex_limits.lists_any_prefix or wanted.endswith("/")
+        asked = wanted if is_exact else wanted[: wanted.rfind("/") + 1]
         with naming(self):
             for page in keylist.iterate_pages(
                 self._transport,
                 container.name,
-                prefix=wanted or None,
+                prefix=asked or None,
                 policy=self.ex_options.retry,
                 knows_v2=self.ex_limits.has_list_v2,
             ):
                 for key, size, etag, modified, owner_id, owner_name in page:
+                    if not is_exact and not key.startswith(wanted):
+                        continue
                     yield Object(
                         name=key,
                         size=size,
@@ -196,7 +224,12 @@ class ReadingMethods:
     # -- private ---------------------------------------------------------------------------------
 
     def _stream(
-        self, obj: Object, chunk_size: int | None, start: int, end: int | None
+        self,
+        obj: Object,
+        chunk_size: int | None,
+        start: int,
+        end: int | None,
+        headers: Mapping[str, Any] | None,
     ) -> Iterator[bytes]:
         """Give a generator whose connection is open: errors come now, as upstream's do."""
         from .transfer.ranged import Ranged
@@ -204,7 +237,7 @@ class ReadingMethods:
         size = chunk_size or CHUNK_SIZE
         if not isinstance(size, int) or size < 0:
             raise InvalidRequestError(f"chunk_size must be a number of bytes, not {chunk_size!r}")
-        target = readable_place(obj.container, obj.name)
+        target = readable_place(obj.container, obj.name, headers)
         ranged = Ranged(self._transport, target, policy=self.ex_options.retry, start=start, end=end)
         with naming(self):
             ranged.open()
@@ -226,6 +259,7 @@ class ReadingMethods:
         keeps: bool,
         verify: str | None,
         options: UploadOptions | None,
+        headers: Mapping[str, Any] | None,
     ) -> bool:
         from .transfer.landing import Landing
         from .transfer.download import Download
@@ -233,20 +267,28 @@ class ReadingMethods:
         if verify not in VERIFY:
             raise ValueError(f'ex_verify must be "auto", "md5" or None, not {verify!r}')
         chosen = UploadOptions.checked(options or self.ex_options)
-        target = readable_place(obj.container, obj.name)
+        target = readable_place(obj.container, obj.name, headers)
         path = self._file_path(obj, destination_path, overwrites=overwrites)
         download = Download(
             transport=self._transport,
             target=target,
             options=chosen,
-            landing=Landing(path),
+            landing=Landing(path, replaces=overwrites),
             size=int(obj.size),
             span=span,
             verify=verify,
             asks_checksum=bool(self.ex_limits.checksums),
         )
-        with naming(self):
-            return download.run(keeps=keeps)
+        try:
+            with naming(self):
+                return download.run(keeps=keeps)
+        except FileExistsError as error:  # It was made meanwhile.
+            raise self._already(path) from error
+
+    def _already(self, path: str) -> LibcloudError:
+        return LibcloudError(
+            value=f"File {path} already exists, but overwrite_existing=False", driver=self
+        )
 
     def _file_path(self, obj: Object, destination_path: str, *, overwrites: bool) -> str:
         """Give the file's path, by upstream's rules and in its words.
@@ -266,9 +308,7 @@ class ReadingMethods:
                     f"the object's name {obj.name!r} leads out of {given}; name the file itself"
                 )
         if os.path.exists(path) and not overwrites:
-            raise LibcloudError(
-                value=f"File {path} already exists, but overwrite_existing=False", driver=self
-            )
+            raise self._already(path)
         if os.path.isdir(path):
             raise IsADirectoryError(f"{path} is a folder; with a slash behind it, it is filled")
         return path

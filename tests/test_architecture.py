@@ -25,6 +25,8 @@ CONNECTION_ROOM = {
     "credentials",
     "chain",
     "exchange",
+    "express",
+    "identity",
     "sockets",
     "stream",
     "urls",

@@ -8,7 +8,8 @@ here and the socket may normalise it.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
+from ipaddress import ip_address
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -34,7 +35,8 @@ _VIRTUAL_ONLY = re.compile(
     r"(^|\.)(s3-accelerate|s3express-[a-z0-9-]+|s3-accesspoint(-fips)?|s3-object-lambda)\."
 )
 #: S3 Express has a name of its own in signatures ("Regional and Zonal endpoints", read 2026-11).
-_EXPRESS = re.compile(r"(^|\.)s3express-[a-z0-9-]+\.")
+EXPRESS = "s3express"
+_EXPRESS_HOST = re.compile(r"(^|\.)s3express-[a-z0-9-]+\.")
 #: AWS's partitions: how their regions begin, and the domain of their hosts (botocore's
 #: partitions.json, read 2026-11). The first that fits counts.
 _PARTITIONS = (
@@ -54,6 +56,9 @@ _AWS_HOST = re.compile(
 )
 #: AWS's shape of a region: "eu-west-3", "us-gov-east-1", "us-isob-east-1", "mx-central-1".
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}\Z")
+#: A host name, as lenient as resolvers are: no scheme, port, path or blank.
+_HOST = re.compile(r"[^\s/:?#@\\\[\]\x00-\x20\x7f]+\Z")
+MAX_PORT = 65535
 #: XML 1.0 cannot carry these, so a listing or a complete that names such a key cannot be read.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
@@ -93,7 +98,7 @@ def _endings(host: str) -> list[str]:
 
 def signing_name(host: str) -> str:
     """Give the service's name in signatures."""
-    return "s3express" if _EXPRESS.search(host) else "s3"
+    return EXPRESS if _EXPRESS_HOST.search(host) else "s3"
 
 
 def is_aws_host(host: str) -> bool:
@@ -143,6 +148,28 @@ def check_bucket(bucket: str) -> None:
     """
     if not isinstance(bucket, str) or not _BUCKET.match(bucket) or bucket in (".", ".."):
         raise InvalidRequestError(f"{bucket!r} is not a container name", container=str(bucket))
+
+
+def checked_host(host: str | None, port: Any = None) -> str | None:
+    """Give a host as an argument names it; None if it names none.
+
+    Else it would be looked up as it stands, or, with a colon, taken for an IPv6 address.
+
+    :raises InvalidRequestError: if it is more than a host (scheme, port, path), or ``port`` none.
+    """
+    if port is not None and not (str(port).isdecimal() and 1 <= int(port) <= MAX_PORT):
+        raise InvalidRequestError(f"port must be 1 to {MAX_PORT}, not {port!r}")
+    if not host:
+        return None
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        if _HOST.match(host) is None:
+            raise InvalidRequestError(
+                f"host must be a name or an address, not {host!r}: a port goes into port=, "
+                "a whole URL into ex_endpoint_url="
+            ) from None
+    return host
 
 
 def bracketed(host: str) -> str:

@@ -32,6 +32,8 @@ SSE_CUSTOMER = frozenset(
         "x-amz-server-side-encryption-customer-key-md5",
     }
 )
+#: What a read may say besides what is read.
+ON_READS = ON_EVERY_REQUEST | SSE_CUSTOMER
 #: Conditions decide at the end: on complete, or on the single ``PUT``.
 CONDITIONS = frozenset({"if-none-match", "if-match"})
 #: About the whole body of one ``PUT``; a multipart upload has no request to carry them.
@@ -54,6 +56,7 @@ OURS = frozenset(
         "x-amz-content-sha256",
         "x-amz-copy-source",  # A PUT with it copies, and its body is nobody's.
         "x-amz-date",
+        "x-amz-s3session-token",
         "x-amz-security-token",
     }
 )
@@ -96,6 +99,20 @@ def checked_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
             result[lower] = encode_metadata_value(lower, value)
         elif value is not None:
             result[lower] = checked_value(name, value)
+    return result
+
+
+def checked_read_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    """Give the caller's headers for a read, checked, with lower-case names.
+
+    :raises InvalidRequestError: for one that is not of :data:`ON_READS`: ranges and conditions are
+        the driver's, which goes on reading where a connection broke.
+    """
+    result = checked_headers(headers)
+    if others := sorted(result.keys() - ON_READS):
+        raise InvalidRequestError(
+            f"a read takes no header {', '.join(others)}, only {', '.join(sorted(ON_READS))}"
+        )
     return result
 
 

@@ -111,6 +111,8 @@ def body_check(options: UploadOptions, limits: Limits, *, is_secure: bool) -> Bo
         raise InvalidRequestError(
             f"checksum={options.checksum!r} is not verified by this service (it knows: {known})"
         )
+    if wanted is None and not limits.takes_content_md5:
+        raise InvalidRequestError("checksum='md5' is not verified by this service")
     checksums.new_digest(options.checksum)
     return replace(plain, algorithm=options.checksum)
 

@@ -8,7 +8,7 @@ driver has which limits is in :mod:`libcloud_s3mpu.services`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace, dataclass
 from collections.abc import Mapping
 
 KIB = 1024
@@ -59,7 +59,11 @@ class Limits:
     :param checks_object_size: complete may say how many bytes the parts make.
     :param has_md5_etags: an object's ETag is the MD5 of its bytes, or of its parts' MD5s; where it
         is not, no ETag is compared with what was sent.
+    :param has_standard_class: objects have the storage class STANDARD, which upstream's driver
+        names where the caller named none.
+    :param takes_content_md5: a body may carry Content-MD5.
     :param has_list_v2: ListObjectsV2 is there.
+    :param lists_any_prefix: a listing's prefix may end anywhere; else behind a slash only.
     :param has_part_copy: UploadPartCopy is there.
     :param max_single_copy: largest object that one CopyObject copies.
     :param quirks: names out of :data:`QUIRKS`.
@@ -77,7 +81,10 @@ class Limits:
     conditions: frozenset[str] = S3_CONDITIONS
     checks_object_size: bool = True
     has_md5_etags: bool = True
+    has_standard_class: bool = True
+    takes_content_md5: bool = True
     has_list_v2: bool = True
+    lists_any_prefix: bool = True
     has_part_copy: bool = True
     max_single_copy: int = 5 * GIB
     quirks: frozenset[str] = frozenset({"error-in-200"})
@@ -102,6 +109,19 @@ class Limits:
 
 #: Amazon S3, and every service that keeps its limits.
 S3_LIMITS = Limits()
+
+#: S3 Express One Zone: "random alphanumeric strings unique to the object and not MD5 checksums",
+#: MD5 among what is not supported, EXPRESS_ONEZONE the one class of a zone ("Differences for
+#: directory buckets", Amazon S3 User Guide, and PutObject, API Reference; both read 2026-11);
+#: prefixes "must end in a delimiter".
+EXPRESS_LIMITS = replace(
+    S3_LIMITS,
+    has_md5_etags=False,
+    has_standard_class=False,
+    takes_content_md5=False,
+    lists_any_prefix=False,
+    source="Amazon S3 User Guide, differences for directory buckets (read 2026-11)",
+)
 
 #: Services of which nobody has said more than that they are like S3: what all of them have.
 #: A checksum that is ignored would leave bodies unchecked, so none is sent (bodies are signed).
@@ -195,6 +215,8 @@ GCS_LIMITS = Limits(
 
 #: Backblaze B2: refuses every header that it does not know, the x-amz-checksum-* among them
 #: ("Unsupported header ... received for this API call"; backblaze.com/docs, S3-compatible API).
+#: "The maximum part size is 5 GB, and the minimum part size is 5 MB except for the last part"
+#: (Create Large Files), part numbers 1 to 10,000 (S3 Upload Part); 10 TB in all. Decimal.
 B2_LIMITS = Limits(
     min_part_size=5_000_000,
     max_object_size=10_000 * 1_000_000_000,
@@ -204,7 +226,7 @@ B2_LIMITS = Limits(
     conditions=_NONE,
     checks_object_size=False,
     quirks=_NONE,
-    source="Backblaze docs, S3-compatible API (read 2026-11; its sizes were not looked up again)",
+    source="Backblaze docs, S3 Upload Part and Create Large Files (read 2026-11)",
 )
 
 #: Alibaba OSS: parts of 100 KB to 5 GB, 10,000 of them, 48.8 TB; ETags of its own making.
@@ -228,8 +250,12 @@ OVH_LIMITS = Limits(
     source="OVHcloud docs, Object Storage technical limitations (read 2026-11)",
 )
 
-#: Oracle: objects up to 10 TiB; its page on the S3 API lists ListObjects and no second version.
+#: Oracle: "The maximum size for an uploaded object is 10 TiB. Object parts must be no larger than
+#: 50 GiB", "or as small as 10 MiB" but for the last, numbers 1 to 10,000 (Multipart Uploads); its
+#: page on the S3 API lists ListObjects and no second version. One PUT is S3's here.
 ORACLE_LIMITS = Limits(
+    min_part_size=10 * MIB,
+    max_part_size=50 * GIB,
     max_object_size=10 * TIB,
     checksums=_NONE,
     conditions=_NONE,

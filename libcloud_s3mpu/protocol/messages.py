@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from . import xml
 
 _QUERY = re.compile(r"\?[^\s'\"<>]+")
-_SIGNED = re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|credential|authorization)\s*[=:][^\s,'\"<>]+")
+_SIGNED = re.compile(
+    r"(?i)\b(x-amz-[a-z0-9-]+|signature|credential|authorization)\s*[=:][^\s,'\"<>]+"
+)
 #: What may be a region at all; AWS's own shape is narrower (:func:`.endpoint.is_region`).
 _REGION = re.compile(r"[a-z0-9-]{1,64}\Z")
 #: Redirects that keep the method and the body; 301 does so among S3's.

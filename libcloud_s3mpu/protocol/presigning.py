@@ -21,12 +21,23 @@ from collections.abc import Mapping, Iterable
 
 from . import headers as header_rules
 from .errors import InvalidRequestError
-from .signing import UNSIGNED_PAYLOAD, Signer, canonical_value
+from .signing import (
+    TOKEN_HEADER,
+    UNSIGNED_PAYLOAD,
+    SESSION_TOKEN_HEADER,
+    Signer,
+    canonical_value,
+)
 from .endpoint import Endpoint, check_bucket, encode_query
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 #: Seven days (as above, "X-Amz-Expires").
 MAX_EXPIRES_SECONDS = 604_800
+#: Headers of a token, and what they are called in a query.
+_TOKEN_NAMES = {
+    TOKEN_HEADER: "X-Amz-Security-Token",
+    SESSION_TOKEN_HEADER: "X-Amz-S3session-Token",
+}
 METHODS = ("GET", "PUT", "HEAD", "POST", "DELETE")
 #: What a GET's URL may have the service answer, instead of what was stored ("GetObject").
 OVERRIDES = frozenset(
@@ -124,7 +135,7 @@ class Presigner:
             ("X-Amz-Expires", str(expires_seconds)),
         ]
         if keys.token:
-            pairs.append(("X-Amz-Security-Token", keys.token))
+            pairs.append((_TOKEN_NAMES[signer.token_header], keys.token))
         self._common = tuple(pairs)
         self._head = f"{ALGORITHM}\n{amz_date}\n{self._scope}\n"
 

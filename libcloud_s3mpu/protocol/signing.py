@@ -18,6 +18,9 @@ from collections.abc import Mapping
 from .errors import InvalidRequestError
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+#: Where the token of temporary keys goes; S3 Express has one of its own for its sessions'.
+TOKEN_HEADER = "x-amz-security-token"
+SESSION_TOKEN_HEADER = "x-amz-s3session-token"
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _SIGNED = frozenset({"host", "content-type", "content-md5", "range"})
 _SPACES = re.compile(r" {2,}")
@@ -80,15 +83,24 @@ class Signer:
 
     Any number of threads may use one signer: all they share is one tuple that is replaced whole.
 
+    :param token_header: the header that the keys' token goes by, if they have one.
     :raises InvalidRequestError: (a ValueError) for keys or a region that would break a header.
     """
 
-    __slots__ = ("credentials", "region", "service", "_day")
+    __slots__ = ("credentials", "region", "service", "token_header", "_day")
 
-    def __init__(self, credentials: Credentials, *, region: str, service: str = "s3") -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        region: str,
+        service: str = "s3",
+        token_header: str = TOKEN_HEADER,
+    ) -> None:
         self.credentials = credentials
         self.region = region
         self.service = service
+        self.token_header = token_header
         self._day: tuple[str, bytes] = ("", b"")
         if broken := _broken(credentials, region):
             raise InvalidRequestError(

@@ -20,12 +20,12 @@ from .begin import BeginSender, begin_upload
 from .intake import Intake
 from .resume import etag_there
 from .window import Window
-from .attempt import PartJob
+from .attempt import Job, PartJob
 from .cleanup import close_source, end_failed_upload
 from .outcome import Teller, UploadResult, uploaded
 from .running import running
 from .complete import complete_upload
-from .copyjobs import Job, Source, RelayJob, CopyPartJob
+from .copyjobs import Source, RelayJob, CopyPartJob
 from ..protocol import wire, copying, checksums
 from ..protocol.retry import RetryBudget
 from ..protocol.watch import Watch

@@ -150,12 +150,105 @@ def add_note(error: BaseException, text: str) -> None:
         note(text)
 
 
-class PartJob:
-    """One part on its way to the service.
+class Job:
+    """One unit of work in the window, with its retries; one thread at a time owns it.
 
-    ``result`` or ``error`` is set when it has finished; ``retries`` holds (attempt, delay in
-    seconds, reason) of the attempts that failed.
+    ``error`` is set when it failed; ``retries`` holds (attempt, delay in seconds, reason) of the
+    attempts that failed. What else it leaves is said by its class.
+
+    :param stop: ends waits when what it belongs to ends.
+    :param budget: retries shared with the other parts.
     """
+
+    def __init__(
+        self,
+        *,
+        policy: RetryPolicy,
+        stop: Stop,
+        size: int,
+        cost: int,
+        budget: RetryBudget | None = None,
+    ) -> None:
+        self._policy = policy
+        self._stop = stop
+        self._budget = budget
+        self._exchange: Waits | None = None
+        self.size = size
+        self.cost = cost
+        self.result: UploadedPart | None = None
+        self.error: BaseException | None = None
+        self.is_finished = False
+        self.retries: list[tuple[int, float, str]] = []
+        self.wall_seconds = 0.0
+        self.cpu_seconds = 0.0
+        #: How often the service asked for fewer requests.
+        self.throttled = 0
+
+    def run(self) -> None:
+        """Do it, or go on where the caller's thread stopped, with retries; in any thread."""
+        began, cpu = time.perf_counter(), time.thread_time()
+        try:
+            self._work()
+        finally:
+            self.release()  # Also what was half sent, if this ended before it went on.
+            self.wall_seconds += time.perf_counter() - began
+            self.cpu_seconds += time.thread_time() - cpu
+
+    def cut(self) -> None:
+        """Cut the connection under whoever is at it: the attempt fails at once. Any thread."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.cut()
+
+    def release(self) -> None:
+        """Let go of what is open or held."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.close()
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+    def _call(self, sender: Sender, request: S3Request) -> S3Response:
+        """Send one request, or go on with the one under way, so that :meth:`cut` can end it."""
+        self._check_stop()
+        if self._exchange is None:
+            self._exchange = sender.begin(request)
+        self._check_stop()  # It may have ended while this was connecting.
+        response = sender.resume(request, self._exchange)
+        self._exchange = None
+        return response
+
+    def _retried(self, fn: Callable[[], T], sender: Sender) -> T:
+        """Call ``fn`` by the retry policy, each time with an exchange of its own."""
+
+        def once(number: int) -> T:
+            if number > 1:
+                self._exchange = None
+            return fn()
+
+        return retried(
+            once,
+            policy=self._policy,
+            sleep=self._stop.sleep,
+            on_retry=self._retrying,
+            sender=sender,
+            budget=self._budget,
+        )
+
+    def _check_stop(self) -> None:
+        if self._stop.is_stopping:
+            raise Stopped("what this is a part of has ended")
+
+    def _retrying(self, number: int, error: S3MultipartError, delay: float) -> None:
+        self._check_stop()
+        self.throttled += error.throttled
+        kind = type(error).__name__ if isinstance(error, TransportError) else error.s3_code
+        self.retries.append((number, delay, kind or type(error).__name__))
+
+
+class PartJob(Job):
+    """One part on its way to the service; ``result`` is set when it is there."""
 
     def __init__(
         self,
@@ -169,28 +262,15 @@ class PartJob:
         stop: Stop,
         budget: RetryBudget | None = None,
     ) -> None:
+        super().__init__(policy=policy, stop=stop, size=body.size, cost=cost, budget=budget)
         self._sender = sender
         self._make_request = make_request
         self._body = body
         self._check = check
-        self._policy = policy
-        self._stop = stop
-        self._budget = budget
         self._request: S3Request | None = None
         self._digests: BodyDigests | None = None
-        self._exchange: Waits | None = None
         self._first_error: S3MultipartError | None = None
-        self.size = body.size
-        self.cost = cost
-        self.result: UploadedPart | None = None
-        self.error: BaseException | None = None
-        self.is_finished = False
-        self.retries: list[tuple[int, float, str]] = []
-        self.wall_seconds = 0.0
-        self.cpu_seconds = 0.0
         self.waited_seconds = 0.0
-        #: How often the service asked for fewer requests.
-        self.throttled = 0
 
     def run_inline(self, patience: float) -> bool:
         """Send from the caller's thread; False if a worker must go on with :meth:`run`.
@@ -220,55 +300,22 @@ class PartJob:
             self.wall_seconds += time.perf_counter() - began
             self.cpu_seconds += time.thread_time() - cpu
 
-    def run(self) -> None:
-        """Send, or go on where the caller's thread stopped, with retries; in any thread."""
-        began, cpu = time.perf_counter(), time.thread_time()
-        try:
-            part = retried(
-                self._attempt,
-                policy=self._policy,
-                sleep=self._stop.sleep,
-                on_retry=self._retrying,
-                sender=self._sender,
-                budget=self._budget,
-            )
-            self._finish(part)
-        finally:
-            self.release()  # Also what was half sent, if this ended before it went on.
-            self.wall_seconds += time.perf_counter() - began
-            self.cpu_seconds += time.thread_time() - cpu
-
-    def cut(self) -> None:
-        """Cut the connection under whoever is sending: the attempt fails at once. Any thread."""
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.cut()
-
     def release(self) -> None:
         """Let go of the bytes of a part that is not sent after all."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.close()
+        super().release()
         self._body.release()
 
-    def _attempt(self, number: int) -> UploadedPart:
-        if self._stop.is_stopping:
-            raise Stopped("the upload has ended")
+    def _work(self) -> None:
+        self._finish(self._retried(self._attempt, self._sender))
+
+    def _attempt(self) -> UploadedPart:
+        self._check_stop()
         request, digests = self._prepared()
-        if number > 1:
-            self._exchange = None
         if self._first_error is not None:
             # The attempt that failed inline was the first one.
             error, self._first_error = self._first_error, None
             raise error
-        exchange = self._exchange
-        if exchange is None:
-            exchange = self._exchange = self._sender.begin(request)
-        if self._stop.is_stopping:  # It may have ended while this was connecting.
-            raise Stopped("the upload has ended")
-        response = self._sender.resume(request, exchange)
-        self._exchange = None
-        return wire.upload_part_result(request, response, digests)
+        return wire.upload_part_result(request, self._call(self._sender, request), digests)
 
     def _prepared(self) -> tuple[S3Request, BodyDigests]:
         if self._request is None or self._digests is None:
@@ -280,10 +327,3 @@ class PartJob:
         self.result = part
         self._request = None
         self._body.release()
-
-    def _retrying(self, number: int, error: S3MultipartError, delay: float) -> None:
-        if self._stop.is_stopping:
-            raise Stopped("the upload has ended")
-        self.throttled += error.throttled
-        kind = type(error).__name__ if isinstance(error, TransportError) else error.s3_code
-        self.retries.append((number, delay, kind or type(error).__name__))

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import os
 import copy
-import time
 from typing import Any
 from collections import deque
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote
 
 import requests
@@ -35,29 +33,26 @@ from .http import (
     leave_connections,
 )
 from .stream import PlainStream
+from .identity import Identity
 from ..protocol import messages
-from .credentials import CredentialsError, CredentialsSource
 from ..protocol.errors import InvalidRequestError
-from ..protocol.signing import UNSIGNED_PAYLOAD, Signer, Credentials
+from ..protocol.signing import TOKEN_HEADER, UNSIGNED_PAYLOAD, SESSION_TOKEN_HEADER
 from ..protocol.endpoint import Endpoint, check_bucket, encode_query, signing_name
 from ..protocol.messages import MAX_ERROR_BYTES
 from ..protocol.checksums import EMPTY_SHA256, digest_of
 
 
-class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
+class S3MultipartConnection(Identity, S3SignatureV4Connection):  # type: ignore[misc]
     """One endpoint's connection, shared by all threads of a driver."""
 
     responseCls = S3MultipartResponse
-    #: Seconds that the service's clock is ahead of this machine's, where it complained.
-    clock_offset = 0.0
     rawResponseCls = S3MultipartRawResponse
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._endpoint: Endpoint | None = None
-        #: Asked for keys at each request; None where they are the attributes that libcloud knows.
-        self.credentials_source: CredentialsSource | None = None
-        self._signer_for: tuple[Any, Signer | None] = (None, None)
+        #: The bucket of the request that is under way.
+        self._bucket = ""
         self.connection: Any = None
         self._pid = os.getpid()
         #: This connection itself, while no request runs on it. deque's append and pop are atomic,
@@ -136,75 +131,11 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
         lower = {name.lower(): str(value) for name, value in headers.items()}
         lower["host"] = self.context_host
         lower["accept-encoding"] = "identity"
-        signed = self.signed_headers(self.method, path, query, lower, digest)
+        signed = self.signed_headers(self.method, path, query, lower, digest, bucket=self._bucket)
         names = {name.lower(): name for name in headers}
         return params, _SignedHeaders((names.get(n, n), value) for n, value in signed.items())
 
     # -- what the engine calls -------------------------------------------------------------------
-
-    def signed_headers(
-        self, method: str, path: str, query: str, headers: dict[str, str], digest: str
-    ) -> dict[str, str]:
-        """Give ``headers`` (lower-case names, ``host`` among them) with date and signature.
-
-        :param digest: the body's SHA-256 in hexadecimal digits, or ``UNSIGNED-PAYLOAD``.
-        """
-        signer = self.exact_signer()  # First: it may have to wait for keys.
-        headers.update(getattr(self.driver, "ex_headers", {}))
-        amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self.clock_offset))
-        headers["x-amz-date"] = amz_date
-        headers["x-amz-content-sha256"] = digest
-        if signer.credentials.token:
-            headers["x-amz-security-token"] = signer.credentials.token
-        headers["authorization"] = signer.authorization(
-            method=method, path=path, query=query, headers=headers, amz_date=amz_date
-        )
-        return headers
-
-    def set_clock(self, server_date: str | None) -> bool:
-        """Sign by the service's clock from now on; False if its ``Date`` is none.
-
-        True also if another thread has set it meanwhile: the request was signed before that.
-        """
-        try:
-            self.clock_offset = parsedate_to_datetime(server_date or "").timestamp() - time.time()
-        except (TypeError, ValueError):
-            return False
-        return True
-
-    def exact_signer(self) -> Signer:
-        """Give the signer for the keys and the driver's region, as they are now.
-
-        :raises CredentialsError: if there are no keys, or who gives them failed.
-        """
-        # No secret is a local here: what a debugger shows of a frame is a masked value.
-        wanted = (self._credentials(), self.driver.region_name)
-        known, signer = self._signer_for
-        if signer is None or known != wanted:
-            signer = Signer(wanted[0], region=wanted[1] or "", service=self.service_name)
-            self._signer_for = (wanted, signer)
-        return signer
-
-    def refresh_credentials(self, used: Credentials | None = None) -> bool:
-        """Replace keys that the service refused; True if a request has others now.
-
-        Asks ``ex_credentials`` once for all threads, and not at all if the keys are others already.
-
-        :param used: the keys that were refused; None for those of now.
-        """
-        if self.credentials_source is not None:
-            return self.credentials_source.refresh(used)
-        return used is not None and self._credentials() != used
-
-    def _credentials(self) -> Credentials:
-        if self.credentials_source is not None:
-            return self.credentials_source.current()
-        if not self.user_id or not self.key:
-            raise CredentialsError(
-                "the driver has no keys: a driver is pickled without them unless it was made with "
-                "ex_pickles_credentials=True; give it others with ex_set_credentials()"
-            )
-        return Credentials(self.user_id, self.key, self.token)
 
     def unjudged(self, request: messages.S3Request) -> messages.S3Response:
         """Send one of the engine's requests by libcloud's own way, and give back the answer.
@@ -314,15 +245,15 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
     ) -> Any:
         if self.connection is None:
             self.connect()
-        host, exact = self._exact_action(action, params)
+        self._bucket, host, exact = self._exact_action(action, params)
         self.context_host = self.endpoint.netloc(host)
         base = f"{self.endpoint.scheme}://{self.context_host}"
         if getattr(self.connection, "host", base) != base:
             self.connection.host = base
         return super().request(exact, None, data, headers, method, raw, stream, json, retry_failed)
 
-    def _exact_action(self, action: str, params: Any) -> tuple[str, str]:
-        """Give the host, and the path and query exactly as they are signed and sent.
+    def _exact_action(self, action: str, params: Any) -> tuple[str, str, str]:
+        """Give the bucket, the host, and the path and query exactly as they are signed and sent.
 
         :raises InvalidRequestError: if the path would be rewritten below us.
         """
@@ -346,7 +277,7 @@ class S3MultipartConnection(S3SignatureV4Connection):  # type: ignore[misc]
                 "connection class for such names"
             )
         query = encode_query(tuple(pairs))  # type: ignore[arg-type]
-        return endpoint.host_for(bucket), f"{exact}?{query}" if query else exact
+        return bucket, endpoint.host_for(bucket), f"{exact}?{query}" if query else exact
 
     def _let_go(self) -> None:
         """Release the body of the last request: an idle connection pins no part."""
@@ -369,7 +300,7 @@ class _SignedHeaders(dict[str, str]):
 def _forget_signature(error: requests.exceptions.RequestException) -> None:
     """Take the signature from the request that requests' errors carry, also into pickles."""
     sent = error.request
-    for name in ("authorization", "x-amz-security-token"):
+    for name in ("authorization", TOKEN_HEADER, SESSION_TOKEN_HEADER):
         if getattr(sent, "headers", None) is not None:
             sent.headers.pop(name, None)  # type: ignore[union-attr]
 

@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The jobs of a copy: a part the service copies, one whose bytes pass through here, a question.
 
-Each is a :class:`~.window.Job`, run by a worker or by the calling thread, with its own retries.
+Each is a :class:`~.attempt.Job`, run by a worker or by the calling thread, with its own retries.
 Which parts there are is said by :mod:`libcloud_s3mpu.protocol.copyplan`, and what a failure means
 by :mod:`.copy`.
 """
 
 from __future__ import annotations
 
-import time
 from typing import Any
 from dataclasses import dataclass
 from collections.abc import Callable, Iterator
 
 from .spool import MemoryBody, spool_to_file
-from .attempt import Stop, Waits, Sender, Stopped, retried
+from .attempt import Job, Sender, retried
 from ..protocol import wire, copying
-from ..protocol.retry import RetryBudget, RetryPolicy
-from ..protocol.errors import TransportError, S3MultipartError
+from ..protocol.retry import RetryPolicy
 from ..protocol.limits import MIB
 from ..protocol.copying import CopySource, FoundSource
-from ..protocol.session import UploadedPart
 from ..protocol.copyplan import Piece, PlannedPart
-from ..protocol.messages import S3Request, S3Response
 from ..protocol.integrity import BodyCheck, digests_of
 
 #: Bytes of one ranged read: an answer is held whole, beside the part that it goes into.
@@ -37,91 +33,6 @@ class Source:
     sender: Sender
 
 
-class Job:
-    """One unit of work in the window; :meth:`run` sets what its class says.
-
-    :param stop: ends waits when the copy ends.
-    :param budget: retries shared with the other parts.
-    """
-
-    def __init__(
-        self, *, policy: RetryPolicy, stop: Stop, budget: RetryBudget | None, size: int, cost: int
-    ) -> None:
-        self._policy = policy
-        self._stop = stop
-        self._budget = budget
-        self._exchange: Waits | None = None
-        self.size = size
-        self.cost = cost
-        self.result: UploadedPart | None = None
-        self.error: BaseException | None = None
-        self.is_finished = False
-        self.retries: list[tuple[int, float, str]] = []
-        self.wall_seconds = 0.0
-        self.cpu_seconds = 0.0
-        self.throttled = 0
-
-    def run(self) -> None:
-        """Do it, with retries; in any thread."""
-        began, cpu = time.perf_counter(), time.thread_time()
-        try:
-            self._work()
-        finally:
-            self.release()
-            self.wall_seconds = time.perf_counter() - began
-            self.cpu_seconds = time.thread_time() - cpu
-
-    def _work(self) -> None:
-        raise NotImplementedError
-
-    def cut(self) -> None:
-        """Cut the connection under whoever is at it: the attempt fails at once. Any thread."""
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.cut()
-
-    def release(self) -> None:
-        """Let go of what is open or held."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.close()
-
-    def call(self, sender: Sender, request: S3Request) -> S3Response:
-        """Send one request in a way that :meth:`cut` can end."""
-        self._check_stop()
-        exchange = self._exchange = sender.begin(request)
-        self._check_stop()  # It may have ended while this was connecting.
-        response = sender.resume(request, exchange)
-        self._exchange = None
-        return response
-
-    def retried(self, fn: Callable[[], Any], sender: Sender) -> Any:
-        """Call ``fn`` by the retry policy."""
-
-        def once(number: int) -> Any:
-            self._exchange = None if number > 1 else self._exchange
-            return fn()
-
-        return retried(
-            once,
-            policy=self._policy,
-            sleep=self._stop.sleep,
-            on_retry=self._retrying,
-            sender=sender,
-            budget=self._budget,
-        )
-
-    def _check_stop(self) -> None:
-        if self._stop.is_stopping:
-            raise Stopped("the copy has ended")
-
-    def _retrying(self, number: int, error: S3MultipartError, delay: float) -> None:
-        self._check_stop()
-        self.throttled += error.throttled
-        kind = type(error).__name__ if isinstance(error, TransportError) else error.s3_code
-        self.retries.append((number, delay, kind or type(error).__name__))
-
-
 class FindJob(Job):
     """Ask for one source; ``found`` is what HEAD said."""
 
@@ -133,9 +44,9 @@ class FindJob(Job):
 
     def _work(self) -> None:
         request = copying.head_source_request(self._source)
-        self.found = self.retried(
+        self.found = self._retried(
             lambda: copying.head_source_result(
-                request, self.call(self._sender, request), self._source
+                request, self._call(self._sender, request), self._source
             ),
             self._sender,
         )
@@ -168,8 +79,8 @@ class CopyPartJob(Job):
 
     def _work(self) -> None:
         request, size = self._request, self.size
-        self.result = self.retried(
-            lambda: copying.copy_part_result(request, self.call(self._sender, request), size=size),
+        self.result = self._retried(
+            lambda: copying.copy_part_result(request, self._call(self._sender, request), size=size),
             self._sender,
         )
 
@@ -217,16 +128,16 @@ class RelayJob(Job):
             body=self._body,
             digests=digests,
         )
-        self.result = self.retried(
-            lambda: wire.upload_part_result(request, self.call(self._sender, request), digests),
+        self.result = self._retried(
+            lambda: wire.upload_part_result(request, self._call(self._sender, request), digests),
             self._sender,
         )
 
     def _read(self, source: Source, first: int, size: int) -> bytes:
         request = copying.range_request(source.found.source, first=first, size=size)
-        data: bytes = self.retried(
+        data: bytes = self._retried(
             lambda: copying.range_result(
-                request, self.call(source.sender, request), first=first, size=size
+                request, self._call(source.sender, request), first=first, size=size
             ),
             source.sender,
         )

@@ -30,7 +30,7 @@ from .sockets import (
     hold_small_packets,
 )
 from ..protocol.watch import Meter, Watch
-from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response, is_head_cut
+from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response
 
 #: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
 IOV = 256
@@ -332,9 +332,6 @@ class Exchange:
                 # read(limit) is silent about a body that ends before its Content-Length.
                 raise IncompleteRead(body, answer.length)
             headers = {name.lower(): value for name, value in answer.getheaders()}
-            version = answer.version
-            if is_head_cut(self._request, status=status, version=version, headers=headers):
-                raise HTTPException("the head of the answer was cut")
         finally:
             answer.close()
         if answer.will_close or not is_whole or self._got_early or status == 101:

@@ -8,6 +8,7 @@ becomes. It signs nothing and knows no driver; :mod:`.connection` does.
 from __future__ import annotations
 
 from typing import Any
+from functools import cache
 from urllib.parse import unquote, urlsplit
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ from libcloud.http import LibcloudConnection, HttpLibResponseProxy
 from requests.adapters import HTTPAdapter
 from libcloud.storage.drivers.s3 import S3Response, S3RawResponse
 
+from .sockets import WholeHeadResponse
 from ..protocol import messages
 from ..protocol.errors import TransportError, InvalidRequestError
 from ..protocol.messages import MAX_XML_BYTES, MAX_ERROR_BYTES
@@ -105,11 +107,36 @@ def _is_certificate_error(error: BaseException) -> bool:
     return False
 
 
+@cache
+def _whole_heads(pool: type) -> type:
+    """Make the kind of pool whose connections take no head that was cut for a whole one."""
+    known: Any = pool
+    if known.ConnectionCls.response_class is WholeHeadResponse:
+        return pool
+    body = {"response_class": WholeHeadResponse}
+    connection = type(known.ConnectionCls.__name__, (known.ConnectionCls,), body)
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+
+
+def _read_whole_heads(manager: Any) -> None:
+    kinds = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {name: _whole_heads(kind) for name, kind in kinds.items()}
+
+
 class ExactAdapter(HTTPAdapter):
     """requests' adapter, sending the path it was given (older ones strip a doubled slash)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(pool_maxsize=POOL_SIZE, **kwargs)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _read_whole_heads(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        _read_whole_heads(manager)
+        return manager
 
     def request_url(self, request: Any, proxies: Any) -> str:
         url: str = super().request_url(request, proxies)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import errno
 import secrets
 from typing import Any
 from collections.abc import Iterator
@@ -27,10 +28,12 @@ class Landing:
 
     :param path: where it is to be; a link is followed, and what is no plain file (a pipe, a
         device) is written as it stands.
+    :param replaces: a file of that name is replaced; else one that comes meanwhile stays.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, replaces: bool = True) -> None:
         self._path = os.path.realpath(path)
+        self._replaces = replaces
         mode = self._mode_there()
         #: Whether it has a name of its own until it is whole.
         self.is_seekable = mode is None or stat.S_ISREG(mode)
@@ -45,9 +48,11 @@ class Landing:
             flags = os.O_WRONLY
         # FileIO closes itself when the last thread that writes has let go of it. Its descriptor is
         # never closed under a writer: the number might be another file's by then.
-        self._file = io.FileIO(
-            os.open(self._written, flags, 0o666), "r+" if self.is_seekable else "w"
-        )
+        try:
+            number = os.open(self._written, flags, 0o666)
+        except OSError as error:  # In the name that its caller knows.
+            raise OSError(error.errno, error.strerror, self._path) from error
+        self._file = io.FileIO(number, "r+" if self.is_seekable else "w")
         if mode is not None and self.is_seekable:
             self._keep_mode(mode)
 
@@ -90,18 +95,44 @@ class Landing:
         return digest.digest()
 
     def settle(self) -> None:
-        """Put the whole file in its place: on the disk first, then under its name."""
+        """Put the whole file in its place: on the disk first, then under its name.
+
+        :raises FileExistsError: if somebody has made one there and it may not be replaced.
+        """
         if self.is_seekable:
             os.fsync(self._file.fileno())
             self._file.close()
-            os.replace(self._written, self._path)
+            self._move()
         self._file.close()
 
     def keep(self, size: int) -> None:
-        """Put what there is in its place: its first ``size`` bytes, all of them the object's."""
-        if self.is_seekable:
+        """Put what there is in its place: its first ``size`` bytes, all of them the object's.
+
+        Where somebody has made a file there that may not be replaced, nothing is kept.
+        """
+        if not self.is_seekable:
+            return
+        try:
+            if self._file.closed:
+                return self.discard()
             os.ftruncate(self._file.fileno(), size)
-            os.replace(self._written, self._path)
+            self._move()
+        except FileExistsError:
+            self.discard()
+
+    def _move(self) -> None:
+        if self._replaces:
+            return os.replace(self._written, self._path)
+        try:
+            os.link(self._written, self._path)  # Unlike a rename it takes nobody's place.
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without links: between this look and the rename is a moment.
+            if os.path.lexists(self._path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._path) from None
+            return os.replace(self._written, self._path)
+        os.unlink(self._written)
 
     def discard(self) -> None:
         """Leave no trace. Threads that still write, write into a file that nobody finds."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connected sockets: one that is kept alive, waiting for it, and the side an answer is read from.
+"""Connected sockets: one that is kept alive, waiting for it, and how an answer is read from it.
 
 The ground floor of the connection room; what travels over it is :mod:`.exchange`'s.
 """
@@ -172,17 +172,57 @@ class AnswerSide(io.RawIOBase):
         return got
 
 
+class _Head:
+    """The lines of an answer's head as ``http.client`` asks for them; knows whether it ended."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.is_over = False
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self.file.readline(limit)
+        self.is_over = line in (b"\r\n", b"\n")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+class WholeHeadResponse(HTTPResponse):
+    """``http.client``'s answer, whose head is whole or an error.
+
+    It takes a head for whole that was cut anywhere behind its first line: the object of an answer
+    that lost its Content-Length, or the last digits of it, would be another's (seen 2026-11).
+    """
+
+    fp: Any
+
+    def begin(self) -> None:
+        """
+        @inherits: :class:`HTTPResponse.begin`
+
+        :raises HTTPException: if the connection ended before the empty line behind the head.
+        """
+        head = self.fp = _Head(self.fp)
+        super().begin()
+        if self.fp is head:
+            self.fp = head.file
+        if not head.is_over:
+            self.close()
+            raise HTTPException("the head of the answer was cut")
+
+
 def begin_answer(side: AnswerSide, method: str) -> HTTPResponse:
     """Read the head of an answer, and over interim ones before it; http.client knows 100 only.
 
     :raises HTTPException: as http.client does, and where there is no end of them.
     """
     for _ in range(MOST_INTERIM):
-        answer = HTTPResponse(side, method=method)  # type: ignore[arg-type]
+        answer = WholeHeadResponse(side, method=method)  # type: ignore[arg-type]
         answer.begin()
         if not 100 <= answer.status < 200 or answer.status == 101:
             return answer
-        answer.fp = None  # type: ignore[assignment]  # Its end closes nothing: more is to come.
+        answer.fp = None  # Its end closes nothing: more is to come.
     raise HTTPException(f"{MOST_INTERIM} interim answers and no other")
 
 

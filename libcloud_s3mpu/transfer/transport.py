@@ -106,6 +106,8 @@ class Transport:
         self._idle: dict[str, deque[Channel]] = {}
         #: Buckets whose ETags are known to be opaque (:mod:`.begin`); only added to, by any thread.
         self.opaque_buckets: set[str] = set()
+        self._sessions: Any = None
+        connection.sender = self
         # Sockets are closed when the driver goes, not reported as leaked when they do.
         weakref.finalize(self, _close_all, self._idle)
 
@@ -280,8 +282,18 @@ class Transport:
         if isinstance(error, ClockSkewError):
             return connection.set_clock(error.server_date)
         if isinstance(error, ExpiredCredentialsError):
-            return connection.refresh_credentials()
+            return connection.refresh_refused(error)
         return False
+
+    @property
+    def sessions(self) -> Any:
+        """The sessions of the service's buckets, which few services have; made when asked for."""
+        if self._sessions is None:
+            from .express import BucketSessions
+
+            policy = self._connection.driver.ex_options.retry
+            self._sessions = BucketSessions(self, self._connection, policy=policy)
+        return self._sessions
 
     def _follow(self, region: str | None) -> bool:
         """Sign for another region; a custom endpoint stays where it is, whatever an answer says."""
@@ -292,8 +304,8 @@ class Transport:
             return True  # Another thread has followed it meanwhile.
         endpoint = connection.endpoint
         if is_aws_host(endpoint.host):
-            if not is_region(region):
-                return False
+            if not is_region(region) or connection.has_sessions:
+                return False  # A zone is where it is.
             connection.endpoint = replace(endpoint, host=aws_host(region))
         connection.driver.region_name = region
         log.info("the service wants region %s", region)
@@ -311,7 +323,8 @@ class Transport:
             return True
         place = urlsplit(location)
         region = region_of_host(place.hostname or "")
-        if region is None or place.scheme != endpoint.scheme or not is_aws_host(endpoint.host):
+        is_ours = is_aws_host(endpoint.host) and not connection.has_sessions
+        if region is None or place.scheme != endpoint.scheme or not is_ours:
             return False
         if region != connection.driver.region_name:
             return self._follow(region)
@@ -337,7 +350,9 @@ class Transport:
             digest = request.payload_sha256 or EMPTY_SHA256
         if size or request.method in ("PUT", "POST"):
             headers["content-length"] = str(size)
-        headers = connection.signed_headers(request.method, path, query, headers, digest)
+        headers = connection.signed_headers(
+            request.method, path, query, headers, digest, bucket=request.bucket
+        )
         headers["user-agent"] = connection._user_agent().strip()
         headers["accept-encoding"] = "identity"
         target = f"{path}?{query}" if query else path

@@ -24,10 +24,11 @@ from tests.servers.moto import Moto
 from tests.fake_s3.state import FakeS3
 from tests.servers.swift import Swift
 from tests.contract.proxy import http_proxy
-from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, FakeLimits
+from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, Quirks, FakeLimits
 from tests.fake_s3.server import FakeServer
 from tests.contract.record import write, note_report, note_server
 from tests.servers.ministack import MiniStack
+from tests.servers.localstack import LocalStack
 
 
 class Fake(Server):
@@ -45,7 +46,10 @@ class Fake(Server):
         self.stop()
         limits = FakeLimits(min_part_size=MIN_PART_SIZE_BYTES)
         keys = {ACCESS_KEY: SECRET_KEY, "AKIDOTHER": "another-secret"}
-        self._server = FakeServer(FakeS3(limits, vhost_domain="localhost", credentials=keys))
+        quirks = Quirks(customer_keys_over_http=True)
+        self._server = FakeServer(
+            FakeS3(limits, vhost_domain="localhost", credentials=keys, quirks=quirks)
+        )
         self._server.start()
         return Endpoint(
             name=self.name,
@@ -56,6 +60,7 @@ class Fake(Server):
             secret_key=SECRET_KEY,
             other_keys=("AKIDOTHER", "another-secret"),
             region=REGION,
+            quirks=frozenset({"customer-keys-over-http"}),
         )
 
     def stop(self) -> None:
@@ -72,7 +77,7 @@ MIB = 1024 * 1024
 IS_LONG = bool(os.environ.get("S3MPU_LONG"))
 
 SERVERS: dict[str, type[Server]] = {
-    each.name: each for each in (Fake, MiniStack, Swift, Ceph, Moto)
+    each.name: each for each in (Fake, MiniStack, Swift, Ceph, Moto, LocalStack)
 }
 
 

@@ -15,7 +15,16 @@ from pathlib import Path
 
 from libcloud_s3mpu.providers import REPLACED, PROVIDERS
 from libcloud_s3mpu.compatible import S3CompatibleMultipartDriver
-from libcloud_s3mpu.protocol.limits import GIB, KIB, MIB, TIB, QUIRKS, Limits
+from libcloud_s3mpu.protocol.limits import (
+    GIB,
+    KIB,
+    MIB,
+    TIB,
+    QUIRKS,
+    S3_LIMITS,
+    EXPRESS_LIMITS,
+    Limits,
+)
 from libcloud_s3mpu.protocol.findings import QUESTIONS
 
 HERE = Path(__file__).resolve().parent
@@ -28,6 +37,7 @@ TITLES = {
     "moto": "moto",
     "ceph": "Ceph RGW",
     "swift": "Swift s3api",
+    "localstack": "LocalStack",
     "s3rver": "s3rver",
     "fake": "our fake",
 }
@@ -70,6 +80,8 @@ def limits() -> str:
     for name, cls in PROVIDERS.items():
         if not getattr(cls, "ex_refusal", ""):
             seen.setdefault(cls.ex_limits, []).append(name.removesuffix("_multipart"))
+        if cls.ex_limits == S3_LIMITS:
+            seen[EXPRESS_LIMITS] = ["s3 on a zone of S3 Express"]
     lines = [
         row("providers", "parts", "part size", "object", "checksums", "conditions", "not",
             "source"),
@@ -83,6 +95,9 @@ def limits() -> str:
                 (not each.has_md5_etags, "MD5 ETags"),
                 (not each.has_part_copy, "UploadPartCopy"),
                 (not each.has_list_v2, "ListObjectsV2"),
+                (not each.takes_content_md5, "Content-MD5"),
+                (not each.has_standard_class, "class STANDARD"),
+                (not each.lists_any_prefix, "prefixes without a slash at their end"),
             )
             if is_so
         ]

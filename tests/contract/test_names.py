@@ -136,12 +136,16 @@ def test_a_key_that_climbs_does_not_reach_another_bucket(container: Any, driver:
 
 @pytest.mark.on_real(road=["lean", "plain"])
 @pytest.mark.parametrize("size", [10, PART + 1], ids=["put", "multipart"])
-def test_metadata_comes_back_exactly(container: Any, road: Any, size: int) -> None:
+def test_metadata_comes_back_exactly(
+    endpoint: Endpoint, container: Any, road: Any, size: int
+) -> None:
     driver = road()
+    lost = {"blanks", "lookalike"} if "decodes-metadata" in endpoint.quirks else set()
+    wanted = {name: value for name, value in METADATA.items() if name not in lost}
     driver.upload_object_via_stream(
-        chunks(pattern(size)), container, "object", extra={"meta_data": METADATA}
+        chunks(pattern(size)), container, "object", extra={"meta_data": wanted}
     )
-    assert driver.get_object(container.name, "object").meta_data == METADATA
+    assert driver.get_object(container.name, "object").meta_data == wanted
 
 
 @pytest.mark.parametrize("size", [10, PART + 1], ids=["put", "multipart"])
@@ -187,7 +191,8 @@ def test_virtual_host_addressing(
         return resolve(endpoint.host if is_here else host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    driver = connect(endpoint, host="localhost", ex_addressing="virtual")
+    host = "s3.localhost" if "wants-s3-in-host-names" in endpoint.quirks else "localhost"
+    driver = connect(endpoint, host=host, ex_addressing="virtual")
     data = pattern(size)
     driver.upload_object_via_stream(chunks(data), container, key)
     check(driver, container, key, data)

@@ -300,3 +300,13 @@ def test_an_etag_is_compared_only_where_it_is_an_md5(limits: Limits) -> None:
                 assert stored.hash != fake.objects["bucket"]["key"].etag
         finally:
             close_driver(driver)
+
+
+def test_an_empty_host_is_none_and_never_amazons() -> None:
+    """An unset setting is often an empty string; a MinIO's keys went to s3.amazonaws.com then."""
+    with pytest.raises(InvalidRequestError, match="host argument is required"):
+        get_driver("minio_multipart")("key", "secret", host="")
+    driver = get_driver("scaleway_multipart")("key", "secret", host="", region="nl-ams")
+    assert driver.connection.endpoint.host == "s3.nl-ams.scw.cloud"
+    driver = get_driver("s3_multipart")("key", "secret", host="", region="eu-west-3")
+    assert driver.connection.endpoint.host == "s3-eu-west-3.amazonaws.com"

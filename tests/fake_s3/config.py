@@ -70,5 +70,7 @@ class Quirks:
     customer_keys_over_http: bool = False
     #: False: Range is ignored, the whole object is the answer (gateways, some caches).
     knows_ranges: bool = True
+    #: True: no ETag is an MD5 of anything (S3 Express, R2, OSS).
+    random_etags: bool = False
     #: False: list-type=2 is ignored, pages are those of the first version (old gateways).
     lists_v2: bool = True

@@ -24,7 +24,7 @@ OPERATIONS: Final = frozenset(
         "HeadObject", "DeleteObject", "InitiateMultipartUpload", "UploadPart", "UploadPartCopy",
         "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts", "ListMultipartUploads",
         "PostObject",
-        "GetObjectTagging",
+        "GetObjectTagging", "CreateSession",
     }
 )  # fmt: skip
 
@@ -110,6 +110,8 @@ def _of_bucket(method: str, query: Mapping[str, str], is_form: bool) -> str:
     if method == "GET":
         if "location" in query:
             return "GetBucketLocation"
+        if "session" in query:
+            return "CreateSession"
         if "uploads" in query:
             return "ListMultipartUploads"
         return "ListObjectsV2" if query.get("list-type") == "2" else "ListObjects"
@@ -145,7 +147,8 @@ def parse(request: Request, vhost_domain: str | None = None) -> Call:
         query.setdefault(name, value)
     bucket, key = _address(request, path, vhost_domain)
     unknown = _UNKNOWN & query.keys()
-    if unknown and not (unknown == {"tagging"} and key and request.method == "GET"):
+    known = {"tagging"} if key else {"session"}
+    if unknown and not (unknown == known and request.method == "GET"):
         raise S3Error("NotImplemented", f"The fake has no {sorted(_UNKNOWN & query.keys())}")
     if key:
         copies = request.header("x-amz-copy-source") is not None

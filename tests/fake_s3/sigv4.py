@@ -41,6 +41,10 @@ class Keyring:
     expired_tokens: set[str] = field(default_factory=set)
     #: Session token to its end, by the fake's clock.
     token_ends: dict[str, datetime] = field(default_factory=dict)
+    service: str = "s3"
+    #: Where a token is read: a session's of S3 Express has names of its own.
+    token_header: str = "x-amz-security-token"
+    token_parameter: str = "X-Amz-Security-Token"
 
     def secret(self, access_key: str) -> str:
         found = self.credentials.get(access_key)
@@ -129,7 +133,7 @@ def _scope(credential: str, code: str) -> tuple[str, tuple[str, str, str, str]]:
     return access_key, (date, region, service, terminal)
 
 
-def _from_headers(request: Request) -> _Claim:
+def _from_headers(request: Request, keyring: Keyring) -> _Claim:
     given = request.header("authorization") or ""
     if not given.startswith(ALGORITHM):
         raise S3Error("InvalidRequest", f"Please use {ALGORITHM}.")
@@ -156,12 +160,14 @@ def _from_headers(request: Request) -> _Claim:
         signed_headers=tuple(match.group(2).split(";")),
         signature=match.group(3),
         when=when,
-        token=request.header("x-amz-security-token"),
+        token=request.header(keyring.token_header),
         payload=payload,
     )
 
 
-def _from_query(request: Request, query: Mapping[str, str], now: datetime) -> _Claim:
+def _from_query(
+    request: Request, query: Mapping[str, str], keyring: Keyring, now: datetime
+) -> _Claim:
     code = "AuthorizationQueryParametersError"
     names = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
     absent = [name for name in names if not query.get(f"X-Amz-{name}")]
@@ -185,7 +191,7 @@ def _from_query(request: Request, query: Mapping[str, str], now: datetime) -> _C
         signed_headers=tuple(query["X-Amz-SignedHeaders"].split(";")),
         signature=query["X-Amz-Signature"],
         when=when,
-        token=query.get("X-Amz-Security-Token") or request.header("x-amz-security-token"),
+        token=query.get(keyring.token_parameter) or request.header(keyring.token_header),
         payload=payload or UNSIGNED,
     )
 
@@ -195,7 +201,7 @@ def _check_scope(claim: _Claim, keyring: Keyring, code: str) -> None:
     if region != keyring.region:
         text = f"the region '{region}' is wrong; expecting '{keyring.region}'"
         raise S3Error(code, text, Region=keyring.region)
-    if (service, terminal) != ("s3", "aws4_request"):
+    if (service, terminal) != (keyring.service, "aws4_request"):
         raise S3Error(code, f"incorrect service or terminal {service!r}, {terminal!r}")
     if date != _stamp(claim.when)[:8]:
         raise S3Error(code, f"Invalid credential date {date}")
@@ -244,7 +250,9 @@ def verify(request: Request, keyring: Keyring, now: datetime) -> str:
         raise S3Error("InvalidArgument", "Only one auth mechanism allowed")
     if not in_header and not in_query:
         raise S3Error("AccessDenied")
-    claim = _from_headers(request) if in_header else _from_query(request, query, now)
+    claim = (
+        _from_headers(request, keyring) if in_header else _from_query(request, query, keyring, now)
+    )
     secret = keyring.secret(claim.access_key)
     kind = "AuthorizationHeaderMalformed" if in_header else "AuthorizationQueryParametersError"
     _check_scope(claim, keyring, kind)

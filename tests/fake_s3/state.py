@@ -27,6 +27,7 @@ from tests.fake_s3.store import (
 )
 from tests.fake_s3.config import REGION, ACCESS_KEY, SECRET_KEY, Quirks, FakeLimits
 from tests.fake_s3.faults import Fault
+from tests.fake_s3.express import Zone
 from tests.fake_s3.routing import WITH_BODY, OPERATIONS, Call, parse
 from tests.fake_s3.messages import Request, S3Error, Response, RequestRecord, error_body
 
@@ -99,6 +100,7 @@ class FakeS3:
     :param credentials: access key to secret, or to (secret, session token).
     :param anonymous: True skips every check of identity.
     :param vhost_domain: hosts ``BUCKET.<vhost_domain>`` are understood too.
+    :param is_express: it is a zone of S3 Express (``express.py``).
     """
 
     limits: FakeLimits = field(default_factory=FakeLimits)
@@ -108,17 +110,20 @@ class FakeS3:
     region: str = field(default=REGION, kw_only=True)
     anonymous: bool = field(default=False, kw_only=True)
     vhost_domain: str | None = field(default=None, kw_only=True)
+    is_express: bool = field(default=False, kw_only=True)
     buckets: tuple[str, ...] = field(default=(), kw_only=True)
     name_upload: Callable[[int], str] = field(default=default_upload_id, kw_only=True)
     requests: list[RequestRecord] = field(default_factory=list, init=False)
     keyring: Keyring = field(init=False)
     store: Store = field(init=False)
+    zone: Zone = field(init=False)
     _scripts: list[_Script] = field(default_factory=list, init=False)
     _answers: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         given = {ACCESS_KEY: SECRET_KEY} if self.credentials is None else self.credentials
         self.keyring = Keyring(credentials=dict(given), region=self.region)
+        self.zone = Zone(self.keyring)
         self.store = Store(
             limits=self.limits,
             quirks=self.quirks,
@@ -234,8 +239,14 @@ class FakeS3:
             raise S3Error("MissingContentLength")
         if call.operation == "PostObject":
             call = forms.allowed(call, self.keyring, self.clock())
+        elif self.is_express:
+            self.zone.admit(call, self.clock())
+            if call.operation == "CreateSession":
+                return self.zone.create_session(self.store, call, self.clock())
         elif not self.anonymous:
             verify(call.request, self.keyring, self.clock())
+        if call.operation not in _HANDLERS:
+            raise S3Error("NotImplemented", f"The fake has no {call.operation} here")
         return _HANDLERS[call.operation](self.store, call)
 
     def _request_id(self) -> str:

@@ -42,10 +42,13 @@ class Attributes:
     tagging: str | None = None
     encryption: str | None = None
     customer_key_md5: str | None = None
+    has_random_etag: bool = False
 
     @property
     def has_opaque_etag(self) -> bool:
-        """True where AWS's ETag is not an MD5: SSE-KMS and SSE-C."""
+        """True where AWS's ETag is not an MD5: SSE-KMS, SSE-C, and directory buckets."""
+        if self.has_random_etag:
+            return True
         return self.customer_key_md5 is not None or (self.encryption or "").startswith("aws:kms")
 
 
@@ -223,6 +226,7 @@ def attributes_of(call: Call, store: Store) -> Attributes:
         tagging=call.header("x-amz-tagging"),
         encryption=encryption,
         customer_key_md5=customer_key_md5(call, store),
+        has_random_etag=store.quirks.random_etags,
     )
 
 

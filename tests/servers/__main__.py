@@ -17,15 +17,17 @@ from tests.servers.s3rver import PACKAGE as S3RVER_PACKAGE
 from tests.servers.s3rver import S3rver
 from tests.browser.packages import PACKAGES as BROWSER_PACKAGES
 from tests.servers.ministack import MiniStack
+from tests.servers.localstack import LocalStack
 
 SERVERS: dict[str, type[Server]] = {
-    each.name: each for each in (MiniStack, Swift, Ceph, S3rver, Moto)
+    each.name: each for each in (MiniStack, Swift, Ceph, S3rver, Moto, LocalStack)
 }
 VENVS: dict[str, Any] = {
     "swift": SWIFT_VENV,
     "ministack": MiniStack.venv,
     "s3rver": S3RVER_PACKAGE,
     "moto": Moto.venv,
+    "localstack": LocalStack.venv,
     "apps": APPS_VENV,
     "browser": BROWSER_PACKAGES,
 }

@@ -42,6 +42,7 @@ QUIRKS = frozenset(
         "accepts-any-part-order",
         "complete-ignores-conditions",
         "complete-is-repeatable",
+        "customer-keys-over-http",
         "decodes-copy-source-twice",
         "empty-complete-etag",
         "if-match-without-quotes",

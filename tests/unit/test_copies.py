@@ -188,6 +188,28 @@ def test_a_copy_onto_itself_replaces_its_metadata(s3: Copies, size: int) -> None
     assert (s3.kept("old").body, dict(s3.kept("old").metadata)) == (pattern(size), {"b": "2"})
 
 
+@pytest.mark.parametrize("size", [0, 7, 60])
+def test_a_copy_onto_itself_that_changes_nothing_is_made(s3: Copies, size: int) -> None:
+    """CopyObject refuses it ("without changing the object's metadata ...")."""
+    s3.copy(s3.put("old", pattern(size), KEPT, meta_data={"a": "1"}), key="old")
+    assert s3.kept("old").body == pattern(size)
+    assert dict(s3.kept("old").metadata) == {"a": "1"}
+    kept = s3.kept("old").attributes
+    wanted = {name.lower(): value for name, value in KEPT.items()}
+    assert kept.tagging == wanted.pop("x-amz-tagging")
+    assert wanted.items() <= kept.headers.items()
+
+
+@pytest.mark.parametrize("key", ["bell\x07", "\x01", "k" * 1024, "a/../b%2F?x#y"])
+def test_any_key_that_others_wrote_is_a_source(s3: Copies, key: str) -> None:
+    source = s3.put("plain", pattern(60))
+    objects = s3.fake.objects["bucket"]
+    objects[key] = replace(objects["plain"], key=key)
+    source.name = key
+    s3.copy(source)
+    assert s3.kept().body == pattern(60)
+
+
 @pytest.mark.parametrize("size", [7, 60], ids=["one-request", "parts"])
 def test_a_condition_on_the_source(s3: Copies, size: int) -> None:
     it = s3.put("old", pattern(size))

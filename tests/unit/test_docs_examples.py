@@ -13,7 +13,7 @@ import pytest
 from libcloud.storage.base import Object, Container
 
 import libcloud_s3mpu
-from tests.fake_s3 import REGION, ACCESS_KEY, SECRET_KEY, FakeS3, FakeServer
+from tests.fake_s3 import REGION, ACCESS_KEY, SECRET_KEY, FakeS3, Quirks, FakeServer
 from tests.unit.small import close_driver
 from libcloud_s3mpu.driver import AmazonS3MultipartDriver
 
@@ -40,7 +40,8 @@ def test_an_example_is_python(name: str) -> None:
 
 @pytest.fixture
 def driver() -> Iterator[Any]:
-    with FakeServer(FakeS3(buckets=("bucket", "backups"))) as server:
+    quirks = Quirks(customer_keys_over_http=True)
+    with FakeServer(FakeS3(buckets=("bucket", "backups"), quirks=quirks)) as server:
         made = AmazonS3MultipartDriver(
             ACCESS_KEY, SECRET_KEY, host="127.0.0.1", port=server.port, secure=False, region=REGION
         )

@@ -151,6 +151,37 @@ def test_a_name_does_not_lead_out_of_the_folder(name: str, tmp_path: Path) -> No
         assert running.fake.requests == []
 
 
+@pytest.mark.parametrize("has_links", [True, False])
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_file_that_is_made_meanwhile_stays(
+    has_links: bool,
+    keeps: bool,
+    lean: Service,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not has_links:
+
+        def no_links(*unused: Any) -> None:
+            raise PermissionError("a file system without links")
+
+        monkeypatch.setattr(os, "link", no_links)
+    obj, path, settle = found(lean), tmp_path / "file", Landing.settle
+
+    def overtaken(landing: Landing) -> None:
+        path.write_bytes(b"somebody else's")
+        settle(landing)
+
+    monkeypatch.setattr(Landing, "settle", overtaken)
+    with pytest.raises(LibcloudError, match="already exists, but overwrite_existing=False"):
+        download(lean, path, obj, delete_on_failure=not keeps)
+    assert path.read_bytes() == b"somebody else's"
+    assert os.listdir(tmp_path) == ["file"]
+    assert download(lean, path, obj, overwrite_existing=True) is True
+    assert path.read_bytes() == DATA
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_an_overwritten_file_keeps_its_mode_and_its_links(running: Service, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"old")
@@ -499,6 +530,15 @@ def test_a_stream_survives_breaks(
     read = list(running.driver.download_object_as_stream(obj, size))
     assert read == [DATA[at : at + size] for at in range(0, 60, size)]
     assert running.fake.unspent == []
+
+
+def test_an_answer_that_was_cut_in_its_head_is_no_answer(running: Service, tmp_path: Path) -> None:
+    """A head that lost its Content-Length, or the last digit of it, was taken for a shorter one."""
+    obj = found(running)
+    for at in range(12, 500):
+        running.fake.script("GetObject", faults.close("answer", after_bytes=at, applied=True))
+        chunks = running.driver.download_object_as_stream(obj, 50)
+        assert b"".join(chunks) == DATA, f"cut behind {at} bytes"
 
 
 def test_a_stream_of_a_changed_object_ends_with_an_error(lean: Service) -> None:

@@ -16,6 +16,7 @@ from libcloud_s3mpu.protocol.endpoint import (
     is_region,
     encode_key,
     check_bucket,
+    checked_host,
     encode_query,
     signing_name,
     region_of_host,
@@ -290,3 +291,37 @@ def test_a_redirect_to_the_buckets_own_host_leads_back_here() -> None:
     endpoint = Endpoint("https", "s3.example.org", 443, addressing="virtual")
     assert endpoint.is_here("https://bucket.s3.example.org/k", "bucket", "k")
     assert not endpoint.is_here("https://other.s3.example.org/k", "bucket", "k")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:9000",
+        "http://localhost",
+        "ex.com/base",
+        "a b",
+        "u@h",
+        "h?x",
+        "a\\b",
+        "[h]",
+        "::zz",
+    ],
+)
+def test_more_than_a_host_is_refused_in_words(host: str) -> None:
+    with pytest.raises(InvalidRequestError, match="ex_endpoint_url="):
+        checked_host(host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "[::1]", "10.0.0.1", "a_b.Ex-1.com", "é.de"])
+def test_a_host_is_taken_as_it_is(host: str) -> None:
+    assert checked_host(host, 9000) == checked_host(host, "9000") == host
+
+
+def test_no_host_is_none() -> None:
+    assert checked_host(None) is checked_host("") is None
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, "x", "", 1.5, True])
+def test_what_is_no_port_is_refused(port: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="port must be"):
+        checked_host("h", port)
