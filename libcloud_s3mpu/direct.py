@@ -10,10 +10,10 @@ What is declared and compared is :mod:`.protocol.direct`'s.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 from datetime import datetime, timezone
-from dataclasses import replace
 from collections.abc import Iterable
 
 from libcloud.storage.base import Object, Container
@@ -26,17 +26,14 @@ from .protocol.direct import (
     DirectUploadExpiredError,
     part_of,
 )
-from .protocol.errors import ObjectMissingError, UploadMissingError
+from .protocol.errors import UploadMissingError, InvalidRequestError
 from .transfer.upload import UploadResult
+from .protocol.listing import PAGE
 from .protocol.session import State, UploadedPart, UploadSession
-from .transfer.attempt import retried
 from .transfer.cleanup import abort_upload
 from .transfer.complete import complete_upload
 from .protocol.integrity import unchecked
-from .protocol.presigning import Presigner, signed_headers
-
-#: Parts that one answer to ListParts names, at most (as S3 has it).
-PAGE = 1000
+from .protocol.presigning import CONTENT_SHA256, Presigner, signed_headers
 
 
 class DirectUpload:
@@ -94,6 +91,32 @@ class DirectUpload:
         :raises DirectUploadExpiredError: if its time is over.
         """
         return self._part_urls(self._presigner(), numbers)
+
+    def signed_part_url(self, number: int, sha256: str) -> str:
+        """Give a URL for one part and for one body: the one with this SHA-256, in hexadecimals.
+
+        The client sends it as ``x-amz-content-sha256``, and the service refuses any other body. So
+        :class:`~libcloud_s3mpu.DirectUploadClient` has parts checked on plain http, at the price
+        of the driver's own signature.
+
+        :raises InvalidRequestError: for a number that is none of this upload's, or no SHA-256.
+        :raises DirectUploadExpiredError: if its time is over.
+        """
+        plan = self.plan
+        plan.check_numbers([number])
+        if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise InvalidRequestError("a SHA-256 is 64 hexadecimal digits, in lower case")
+        query = []
+        if plan.upload_id is not None:
+            query = [("partNumber", str(number)), ("uploadId", plan.upload_id)]
+        headers = signed_headers(self._client_headers, size_bytes=plan.size_of(number))
+        return self._presigner().url(
+            "PUT",
+            plan.container,
+            plan.object_name,
+            query=query,
+            headers={**headers, CONTENT_SHA256: sha256},
+        )
 
     def as_dict(self, numbers: Iterable[int] | None = None) -> dict[str, Any]:
         """Give what a client needs, as values that JSON has.
@@ -265,6 +288,7 @@ class DirectUpload:
             upload_id=upload_id,
             state=State.OPEN,
             endpoint=plan.endpoint,
+            has_opaque_etags=not driver.ex_limits.has_md5_etags,
         )
         stored = complete_upload(
             session=session,
@@ -308,17 +332,8 @@ class DirectUpload:
         return self._object(found[1].etag or "", version_id=found[1].version_id)
 
     def _head(self) -> tuple[int, wire.StoredObject] | None:
-        kept = {k: v for k, v in self.plan.headers.items() if k[:3] != "if-"}
-        request = wire.head_request(replace(self._target, headers=kept))
-        sender = self._driver._transport
-        try:
-            return retried(
-                lambda _: wire.head_result(request, sender.call(request)),
-                policy=self._driver.ex_options.retry,
-                sender=sender,
-            )
-        except ObjectMissingError:
-            return None
+        policy = self._driver.ex_options.retry
+        return single.find_object(self._driver._transport, self._target, policy=policy)
 
     def _object(self, etag: str, *, version_id: str | None) -> Object:
         plan = self.plan

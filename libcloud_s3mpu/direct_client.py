@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Callable
 
 from .protocol import wire
-from .direct_ticket import Urls, Ticket, UrlServer, DirectServer, check_of, listed_part
+from .direct_ticket import Urls, Ticket, UrlServer, DirectServer, listed_part
 from .transfer.pace import Pace, Patience
 from .transfer.urls import UrlSender
 from .protocol.retry import RetryBudget, RetryPolicy
@@ -54,8 +54,9 @@ class DirectUploadClient:
     :param concurrency: most parts in flight; as the network asks for, 20 at most, if None.
     :param memory_budget_bytes: bound on the parts held in memory; files are not held at all.
     :param checksum: ``"md5"`` has the service verify each part (``Content-MD5``, the one check
-        that a URL allows without having signed it); ``"auto"`` does so on plain http and relies on
-        TLS on https; None never does.
+        that a URL allows without having signed it); ``"auto"`` relies on TLS on https, and on plain
+        http has the server sign each part's SHA-256 if it can (``signed_part_url``, half the
+        price), or else takes MD5; None never checks.
     :param on_progress: called with (bytes on the service, bytes in all) after each part, in the
         thread of :meth:`upload`; what it raises ends the upload.
     :param on_failure: ``"keep"`` leaves the parts for another :meth:`upload`, ``"abort"`` has the
@@ -299,11 +300,12 @@ class _Run:
         operation = "UploadPart" if ticket.upload_id is not None else "PutObject"
 
         def make_request(digests: BodyDigests) -> S3Request:
+            place, checks = self._urls.for_body(number, url, digests)
             return ticket.request(
                 operation,
                 "PUT",
-                url,
-                headers={**digests.headers, **ticket.headers},
+                place,
+                headers={**checks, **ticket.headers},
                 body=body,
                 answer_limit=wire.SMALL_ANSWER,
                 part_number=number,
@@ -313,7 +315,7 @@ class _Run:
             sender=self._sender,
             make_request=make_request,
             body=body,
-            check=check_of(self._options.checksum, url),
+            check=self._urls.check_of(self._options.checksum, url),
             policy=self._options.retry,
             cost=cost,
             stop=self._window,
@@ -375,8 +377,9 @@ class _Run:
     def _fail(self, error: BaseException) -> None:
         """Let what is in flight end, and keep or give up the parts; raises nothing."""
         keeps = self._options.on_failure == "keep" or isinstance(error, UploadPausedError)
+        is_interrupt = not isinstance(error, Exception)
         try:
-            drain(self._window, self._jobs, self._session, keeps=keeps)
+            drain(self._window, self._jobs, self._session, keeps=keeps, is_interrupt=is_interrupt)
             waiting = [body for _, body, _ in self._jobs.values()]
             for body in waiting + [body for _, body, _ in self._again]:
                 body.let_go()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol
 from dataclasses import field, dataclass
-from collections.abc import Mapping, Iterable
+from collections.abc import Mapping, Callable, Iterable
 
 from .protocol import wire
 from .transfer.urls import UrlSender, UrlRequest, check_url
@@ -29,7 +29,8 @@ from .protocol.headers import checked_value
 from .protocol.session import UploadedPart
 from .transfer.attempt import retried
 from .protocol.messages import S3Request
-from .protocol.integrity import BodyCheck
+from .protocol.integrity import BodyCheck, BodyDigests
+from .protocol.presigning import CONTENT_SHA256
 
 #: URLs that are asked for at once.
 URL_BATCH = 100
@@ -57,6 +58,9 @@ class DirectServer(Protocol):
     def abort(self) -> Any:
         """Give the upload up."""
         ...
+
+    # And, where the app has it, for plain http (DirectUpload.signed_part_url), from any thread:
+    # def signed_part_url(self, number: int, sha256: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,17 +153,6 @@ def listed_part(item: Any) -> UploadedPart:
     return UploadedPart(part_number=number, size=size, etag=etag)
 
 
-def check_of(checksum: str | None, url: str) -> BodyCheck:
-    """Give the check of a part that goes to this URL.
-
-    Only ``Content-MD5`` can be had: any ``x-amz-*`` header must have been signed ("Authenticating
-    Requests: Using Query Parameters", S3 API reference, read 2026-11).
-    """
-    if checksum == "auto":
-        checksum = "md5" if url.startswith("http:") else None
-    return BodyCheck(algorithm=checksum, is_signed=False)
-
-
 class Urls:
     """The URLs of one upload: given, asked for in batches, and replaced when one was refused."""
 
@@ -167,6 +160,29 @@ class Urls:
         self._known = dict(ticket.urls)
         self._last = ticket.number_of_parts
         self._server = server
+        #: Gives a URL for one body; None where the server cannot.
+        self._signed: Callable[[int, str], str] | None = getattr(server, "signed_part_url", None)
+        self._signs = self._signed is not None
+
+    def check_of(self, checksum: str | None, url: str) -> BodyCheck:
+        """Give the check of a part that goes to this URL.
+
+        A URL that was signed before anybody had read the bytes allows ``Content-MD5`` alone: any
+        ``x-amz-*`` header must have been signed ("Authenticating Requests: Using Query
+        Parameters", S3 API reference, read 2026-11).
+        """
+        signs = False
+        if checksum == "auto":
+            is_plain = url.startswith("http:")
+            signs = is_plain and self._signs
+            checksum = "md5" if is_plain and not signs else None
+        return BodyCheck(algorithm=checksum, is_signed=signs)
+
+    def for_body(self, number: int, url: str, digests: BodyDigests) -> tuple[str, dict[str, str]]:
+        """Give the URL that a part goes to, and the headers that check it; any thread."""
+        if digests.sha256 is None or self._signed is None:
+            return url, digests.headers
+        return check_url(self._signed(number, digests.sha256)), {CONTENT_SHA256: digests.sha256}
 
     def give(self, number: int, *, done: Any) -> str:
         if number not in self._known:
@@ -181,6 +197,7 @@ class Urls:
 
     def refused(self, number: int, url: str) -> None:
         """Forget all that were given with a URL that was refused: they run out together."""
+        self._signs = False  # A service may not know URLs for one body; the next check is MD5.
         if self._known.get(number) == url:
             self._known.clear()
 

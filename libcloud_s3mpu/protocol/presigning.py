@@ -27,6 +27,8 @@ from .endpoint import Endpoint, check_bucket, encode_query
 ALGORITHM = "AWS4-HMAC-SHA256"
 #: Seven days (as above, "X-Amz-Expires").
 MAX_EXPIRES_SECONDS = 604_800
+#: The header that says which body a URL is for, where it is for one.
+CONTENT_SHA256 = "x-amz-content-sha256"
 METHODS = ("GET", "PUT", "HEAD", "POST", "DELETE")
 #: What a GET's URL may have the service answer, instead of what was stored ("GetObject").
 OVERRIDES = frozenset(
@@ -153,7 +155,7 @@ class Presigner:
 
         :param query: the request's own, not encoded.
         :param headers: signed too, so the client must send them exactly so; lower-case names
-            (:func:`signed_headers`).
+            (:func:`signed_headers`). With ``x-amz-content-sha256`` the URL takes that body alone.
         """
         if method not in METHODS:
             raise InvalidRequestError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
@@ -161,7 +163,8 @@ class Presigner:
         path = self.endpoint.path(bucket, key)
         block, names = _block(host, headers or {})
         text = self._query(names, query)
-        request = f"{method}\n{path}\n{text}\n{block}\n{names}\n{UNSIGNED_PAYLOAD}"
+        payload = (headers or {}).get(CONTENT_SHA256, UNSIGNED_PAYLOAD)
+        request = f"{method}\n{path}\n{text}\n{block}\n{names}\n{payload}"
         signature = self._signature(hashlib.sha256(request.encode("utf-8")).hexdigest())
         return f"{self.endpoint.scheme}://{host}{path}?{text}&X-Amz-Signature={signature}"
 
@@ -231,6 +234,11 @@ class Presigner:
         """
         if (key is None) == (key_prefix is None):
             raise InvalidRequestError("give key, or key_prefix, and not both")
+        if key is not None and "${filename}" in key.lower():
+            raise InvalidRequestError(
+                "a form's key cannot hold ${filename}: the service would put the client's own "
+                "name of the file there"
+            )
         if content_type is not None and content_type_prefix is not None:
             raise InvalidRequestError("give content_type, or content_type_prefix, not both")
         for size in (min_size_bytes, max_size_bytes):

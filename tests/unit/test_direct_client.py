@@ -255,6 +255,61 @@ def test_tls_needs_no_other_check_and_one_can_go_without(
         assert s3.stored() == DATA and not any("content-md5" in it.headers for it in parts)
 
 
+@pytest.mark.parametrize("concurrency", [1, None])
+def test_on_plain_http_a_server_that_can_signs_each_part_as_it_is(
+    concurrency: int | None, s3: Service, path: Path
+) -> None:
+    direct = begin(s3)
+    s3.fake.script("UploadPart", faults.corrupt_received(), part_number=2)
+    with DirectUploadClient(concurrency=concurrency, retry=AT_ONCE) as client:
+        client.upload(path, direct.as_dict(), direct)
+    parts = s3.fake.requests_of("UploadPart")
+    assert s3.stored() == DATA and s3.sent_parts().count(2) == 2
+    assert all("x-amz-content-sha256" in it.headers for it in parts)
+    assert not any("content-md5" in it.headers for it in parts)
+
+
+def test_one_put_is_signed_as_it_is_too(s3: Service, client: DirectUploadClient) -> None:
+    direct = begin(s3, 5, content_type="text/plain")
+    client.upload(b"abcde", direct.as_dict(), direct)
+    (put,) = s3.fake.requests_of("PutObject")
+    assert s3.stored() == b"abcde" and "x-amz-content-sha256" in put.headers
+
+
+def test_a_service_that_knows_no_urls_for_one_body_gets_md5(s3: Service, path: Path) -> None:
+    direct = begin(s3)
+    s3.fake.script("UploadPart", faults.error("SignatureDoesNotMatch"), part_number=1)
+    with DirectUploadClient(concurrency=1, retry=AT_ONCE) as client:
+        client.upload(path, direct.as_dict(), direct)
+    first, *others = s3.fake.requests_of("UploadPart")
+    assert s3.stored() == DATA and "content-md5" not in first.headers
+    assert all("content-md5" in it.headers for it in others)
+
+
+def test_an_interrupt_does_not_wait_long(
+    s3: Service, client: DirectUploadClient, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from libcloud_s3mpu import direct_client
+
+    seen: list[bool] = []
+    real = direct_client.drain
+
+    def drain(*args: Any, **options: Any) -> int:
+        seen.append(options["is_interrupt"])
+        return real(*args, **options)
+
+    monkeypatch.setattr(direct_client, "drain", drain)
+    for error in (KeyboardInterrupt(), RuntimeError()):
+
+        def stop(done: int, total: int, error: BaseException = error) -> None:
+            raise error
+
+        client.on_progress = stop
+        with pytest.raises(type(error)):
+            client.upload(path, begin(s3).as_dict())
+    assert seen == [True, False]
+
+
 def test_a_check_that_no_url_allows_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="checksum"):
         DirectUploadClient(checksum="crc32")
