@@ -23,6 +23,8 @@ from .messages import Refuse, Request, Response, json_response
 from .direct_rules import DirectRules, read_json, part_numbers
 
 _METADATA = re.compile(r"metadata\[([^\]]*)\]")
+#: A path's own last word and a slash behind it; what may be an upload's id keeps its slash.
+_WORD_AND_SLASH = re.compile(r"^(params|multipart|multipart/.+/(?:complete|batch|[0-9]+))/$")
 
 
 class Companion:
@@ -34,9 +36,12 @@ class Companion:
 
     def answer(self, request: Request, path: str) -> Response:
         """Answer a request of ``s3/<path>``."""
-        if path == "params" and request.method == "GET":
+        path = _WORD_AND_SLASH.sub(r"\1", path)  # As Express has it, which Companion is made with.
+        if path == "params":
+            _only(request, "GET")
             return self._form(request)
-        if path == "multipart" and request.method == "POST":
+        if path == "multipart":
+            _only(request, "POST")
             return self._begin(request)
         place, _, rest = path.partition("/")
         if place != "multipart" or not rest:
@@ -48,11 +53,8 @@ class Companion:
             return self._sign_many(request, upload_id)
         if request.method == "GET" and upload_id and re.fullmatch(r"-?[0-9.]+", last):
             return self._sign_one(request, upload_id, last)
-        if request.method == "GET":
-            return self._list(request, rest)
-        if request.method == "DELETE":
-            return self._abort(request, rest)
-        raise Refuse(405, "no such method here")
+        _only(request, "GET", "DELETE")
+        return self._list(request, rest) if request.method == "GET" else self._abort(request, rest)
 
     def _form(self, request: Request) -> Response:
         given = request.parameters
@@ -77,6 +79,8 @@ class Companion:
         kind = self._rules.content_type(given.get("type"))
         self._rules.size(given.get("size"))
         key = self._rules.new_key(request, given.get("filename", ""), metadata)
+        if not given:  # A body that the server kept for itself looks like none.
+            raise Refuse(400, "filename is missing")
         upload_id = self._store.begin(key, kind, metadata)
         bucket = self._store.container.name
         return json_response(200, {"key": key, "uploadId": upload_id, "bucket": bucket})
@@ -114,6 +118,11 @@ class Companion:
 
     def _key(self, request: Request, action: str) -> str:
         return self._rules.allowed(request, action, request.parameters.get("key"))
+
+
+def _only(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        raise Refuse(405, "no such method here", {"Allow": ", ".join([*methods, "OPTIONS"])})
 
 
 def listed(parts: Any) -> list[dict[str, Any]]:
