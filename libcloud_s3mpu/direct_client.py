@@ -18,18 +18,11 @@ from collections import Counter, deque
 from collections.abc import Mapping, Callable
 
 from .protocol import wire
-from .direct_ticket import Urls, Ticket, UrlServer, DirectServer, listed_part
+from .direct_ticket import Urls, Ticket, UrlServer, DirectServer, listed_part, may_be_expired
 from .transfer.pace import Pace, Patience
 from .transfer.urls import UrlSender
 from .protocol.retry import RetryBudget, RetryPolicy
-from .protocol.errors import (
-    ClockSkewError,
-    SourceSizeError,
-    S3MultipartError,
-    AccessDeniedError,
-    InvalidRequestError,
-    ExpiredCredentialsError,
-)
+from .protocol.errors import SourceSizeError, S3MultipartError, InvalidRequestError
 from .protocol.limits import Limits
 from .transfer.intake import Intake
 from .transfer.window import Window
@@ -88,6 +81,8 @@ class DirectUploadClient:
         self.on_progress = on_progress
         self.sender = UrlSender(ca_cert=ca_cert, timeout_seconds=timeout_seconds)
         self.is_paused = False
+        #: Origin -> whether its service takes URLs that are signed for one body.
+        self.knows_bodies: dict[str, bool] = {}
 
     def __enter__(self) -> DirectUploadClient:
         return self
@@ -164,7 +159,7 @@ class _Run:
         self._sender = client.sender
         self._ticket = ticket
         self._server = server
-        self._urls = Urls(ticket, server)
+        self._urls = Urls(ticket, server, client.knows_bodies)
         self._ceiling = client.options.concurrency or DEFAULT_MAX_CONCURRENCY
         self._patience = Patience()
         self._budget = RetryBudget(SHARED_RETRIES)
@@ -243,7 +238,10 @@ class _Run:
                 again, body, cost = self._again.popleft()
                 self._reserve(cost)
                 self._send(again, body, cost=cost)
-            elif number < self._ticket.number_of_parts:
+            elif number < self._ticket.number_of_parts and not (
+                # Whether the service knows URLs for one body is seen by one part, not by all.
+                self._urls.is_trying and self._jobs
+            ):
                 number += 1
                 self._send_next(intake, number)
             elif self._jobs:
@@ -358,9 +356,10 @@ class _Run:
         error = job.error
         if error is None:
             assert job.result is not None
+            self._urls.taken(url)
             self._record(job.result, body)
             return
-        can_renew = _may_be_expired(error) and not isinstance(self._server, UrlServer)
+        can_renew = may_be_expired(error) and not isinstance(self._server, UrlServer)
         if not can_renew or self._renewals[number] >= RENEWALS:
             body.let_go()
             raise error
@@ -389,12 +388,6 @@ class _Run:
                 error.resumable = self._ticket.upload_id is not None
         except BaseException as second:
             note_cleanup_error(error, second, "the direct upload may still hold parts")
-
-
-def _may_be_expired(error: BaseException) -> bool:
-    """Tell whether a fresh URL may be taken where this one was refused."""
-    is_refusal = isinstance(error, (AccessDeniedError, ExpiredCredentialsError))
-    return is_refusal and not isinstance(error, ClockSkewError)
 
 
 __all__ = ["DirectServer", "DirectUploadClient"]

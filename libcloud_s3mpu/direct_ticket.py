@@ -18,12 +18,15 @@ from .transfer.urls import UrlSender, UrlRequest, check_url
 from .protocol.retry import RetryPolicy
 from .protocol.direct import part_of
 from .protocol.errors import (
+    ClockSkewError,
     TransportError,
+    AccessDeniedError,
     UploadMissingError,
     InvalidRequestError,
     MalformedAnswerError,
     TransientServiceError,
     CompletionUnknownError,
+    ExpiredCredentialsError,
 )
 from .protocol.headers import checked_value
 from .protocol.session import UploadedPart
@@ -156,13 +159,16 @@ def listed_part(item: Any) -> UploadedPart:
 class Urls:
     """The URLs of one upload: given, asked for in batches, and replaced when one was refused."""
 
-    def __init__(self, ticket: Ticket, server: DirectServer) -> None:
+    def __init__(self, ticket: Ticket, server: DirectServer, knows_bodies: dict[str, bool]) -> None:
         self._known = dict(ticket.urls)
         self._last = ticket.number_of_parts
         self._server = server
         #: Gives a URL for one body; None where the server cannot.
         self._signed: Callable[[int, str], str] | None = getattr(server, "signed_part_url", None)
-        self._signs = self._signed is not None
+        #: Origin -> whether such are taken there; shared by a client's uploads.
+        self._knows_bodies = knows_bodies
+        #: Is a part under way that will tell?
+        self.is_trying = False
 
     def check_of(self, checksum: str | None, url: str) -> BodyCheck:
         """Give the check of a part that goes to this URL.
@@ -173,8 +179,9 @@ class Urls:
         """
         signs = False
         if checksum == "auto":
-            is_plain = url.startswith("http:")
-            signs = is_plain and self._signs
+            is_plain, knows = url.startswith("http:"), self._knows_bodies.get(_origin(url))
+            signs = is_plain and self._signed is not None and knows is not False
+            self.is_trying = signs and knows is None
             checksum = "md5" if is_plain and not signs else None
         return BodyCheck(algorithm=checksum, is_signed=signs)
 
@@ -195,11 +202,29 @@ class Urls:
             raise InvalidRequestError(f"the server gave no URL for part {number}")
         return self._known[number]
 
+    def taken(self, url: str) -> None:
+        """A part has arrived; ``url`` is the one that it had before it was signed for its body."""
+        if self.is_trying:
+            self._knows_bodies[_origin(url)] = True
+            self.is_trying = False
+
     def refused(self, number: int, url: str) -> None:
         """Forget all that were given with a URL that was refused: they run out together."""
-        self._signs = False  # A service may not know URLs for one body; the next check is MD5.
+        if self.is_trying:  # The next check is MD5.
+            self._knows_bodies[_origin(url)] = False
+            self.is_trying = False
         if self._known.get(number) == url:
             self._known.clear()
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
+
+
+def may_be_expired(error: BaseException) -> bool:
+    """Tell whether a fresh URL may be taken where this one was refused."""
+    is_refusal = isinstance(error, (AccessDeniedError, ExpiredCredentialsError))
+    return is_refusal and not isinstance(error, ClockSkewError)
 
 
 class UrlServer:

@@ -276,14 +276,19 @@ def test_one_put_is_signed_as_it_is_too(s3: Service, client: DirectUploadClient)
     assert s3.stored() == b"abcde" and "x-amz-content-sha256" in put.headers
 
 
-def test_a_service_that_knows_no_urls_for_one_body_gets_md5(s3: Service, path: Path) -> None:
-    direct = begin(s3)
+@pytest.mark.parametrize("concurrency", [1, None])
+def test_a_service_that_knows_no_urls_for_one_body_gets_md5(
+    concurrency: int | None, s3: Service, path: Path
+) -> None:
     s3.fake.script("UploadPart", faults.error("SignatureDoesNotMatch"), part_number=1)
-    with DirectUploadClient(concurrency=1, retry=AT_ONCE) as client:
-        client.upload(path, direct.as_dict(), direct)
+    with DirectUploadClient(concurrency=concurrency, retry=AT_ONCE) as client:
+        for _ in range(2):
+            direct = begin(s3)
+            client.upload(path, direct.as_dict(), direct)
     first, *others = s3.fake.requests_of("UploadPart")
     assert s3.stored() == DATA and "content-md5" not in first.headers
-    assert all("content-md5" in it.headers for it in others)
+    # One part has told it, for all that follow.
+    assert len(others) == 2 * 9 and all("content-md5" in it.headers for it in others)
 
 
 def test_an_interrupt_does_not_wait_long(
