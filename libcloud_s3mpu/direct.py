@@ -10,7 +10,6 @@ What is declared and compared is :mod:`.protocol.direct`'s.
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 from datetime import datetime, timezone
@@ -26,14 +25,14 @@ from .protocol.direct import (
     DirectUploadExpiredError,
     part_of,
 )
-from .protocol.errors import UploadMissingError, InvalidRequestError
+from .protocol.errors import UploadMissingError
 from .transfer.upload import UploadResult
 from .protocol.listing import PAGE
 from .protocol.session import State, UploadedPart, UploadSession
 from .transfer.cleanup import abort_upload
 from .transfer.complete import complete_upload
 from .protocol.integrity import unchecked
-from .protocol.presigning import CONTENT_SHA256, Presigner, signed_headers
+from .protocol.presigning import Presigner, signed_headers
 
 
 class DirectUpload:
@@ -103,19 +102,13 @@ class DirectUpload:
         :raises DirectUploadExpiredError: if its time is over.
         """
         plan = self.plan
-        plan.check_numbers([number])
-        if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
-            raise InvalidRequestError("a SHA-256 is 64 hexadecimal digits, in lower case")
-        query = []
-        if plan.upload_id is not None:
-            query = [("partNumber", str(number)), ("uploadId", plan.upload_id)]
-        headers = signed_headers(self._client_headers, size_bytes=plan.size_of(number))
-        return self._presigner().url(
-            "PUT",
+        return self._presigner().body_url(
             plan.container,
             plan.object_name,
-            query=query,
-            headers={**headers, CONTENT_SHA256: sha256},
+            upload_id=plan.upload_id,
+            part_number=number,
+            sha256=sha256,
+            headers=signed_headers(self._client_headers, size_bytes=plan.size_of(number)),
         )
 
     def as_dict(self, numbers: Iterable[int] | None = None) -> dict[str, Any]:

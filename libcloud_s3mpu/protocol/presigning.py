@@ -10,6 +10,7 @@ API Reference (read 2026-11).
 
 from __future__ import annotations
 
+import re
 import json
 import hashlib
 from base64 import b64encode
@@ -29,6 +30,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 MAX_EXPIRES_SECONDS = 604_800
 #: The header that says which body a URL is for, where it is for one.
 CONTENT_SHA256 = "x-amz-content-sha256"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 METHODS = ("GET", "PUT", "HEAD", "POST", "DELETE")
 #: What a GET's URL may have the service answer, instead of what was stored ("GetObject").
 OVERRIDES = frozenset(
@@ -167,6 +169,29 @@ class Presigner:
         request = f"{method}\n{path}\n{text}\n{block}\n{names}\n{payload}"
         signature = self._signature(hashlib.sha256(request.encode("utf-8")).hexdigest())
         return f"{self.endpoint.scheme}://{host}{path}?{text}&X-Amz-Signature={signature}"
+
+    def body_url(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        upload_id: str | None,
+        part_number: int,
+        sha256: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """Give the URL that one body is PUT to, as a part or as the object; no other is taken.
+
+        :param sha256: the body's, in lower-case hexadecimals; the client sends it as
+            ``x-amz-content-sha256``.
+        :raises InvalidRequestError: if it is none.
+        """
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            raise InvalidRequestError("a SHA-256 is 64 hexadecimal digits, in lower case")
+        query = [("partNumber", str(part_number)), ("uploadId", upload_id)] if upload_id else []
+        return self.url(
+            "PUT", bucket, key, query=query, headers={**(headers or {}), CONTENT_SHA256: sha256}
+        )
 
     def part_urls(
         self,

@@ -5,7 +5,7 @@
 ``GET s3/params``                         ``{method, url, fields, expires}`` of a form
 ``POST s3/multipart``                     ``{key, uploadId, bucket}``
 ``GET s3/multipart/ID?key=``              ``[{PartNumber, ETag, Size}, ...]``
-``GET s3/multipart/ID/N?key=``            ``{url, expires}``
+``GET s3/multipart/ID/N?key=``            ``{url, expires}``; with ``sha256=`` for that body alone
 ``GET s3/multipart/ID/batch?key=``        ``{presignedUrls: {N: url, ...}}``
 ``POST s3/multipart/ID/complete?key=``    ``{location, key, bucket}``
 ``DELETE s3/multipart/ID?key=``           ``{}``
@@ -92,8 +92,12 @@ class Companion:
     def _sign_one(self, request: Request, upload_id: str, number: str) -> Response:
         key = self._key(request, "sign")
         [wanted] = part_numbers(number, self._rules)
-        urls = self._store.sign_parts(key, upload_id, [wanted])
-        return json_response(200, {"url": urls[wanted], "expires": self._store.expires_seconds})
+        sha256 = request.parameters.get("sha256")
+        if sha256 is not None:
+            url = self._store.sign_body(key, upload_id, wanted, sha256)
+        else:
+            url = self._store.sign_parts(key, upload_id, [wanted])[wanted]
+        return json_response(200, {"url": url, "expires": self._store.expires_seconds})
 
     def _sign_many(self, request: Request, upload_id: str) -> Response:
         key = self._key(request, "sign")

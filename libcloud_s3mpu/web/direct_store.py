@@ -104,6 +104,19 @@ class DirectStore:
         self.check(key, upload_id)
         return urls
 
+    def sign_body(self, key: str, upload_id: str, number: int, sha256: str) -> str:
+        """Give a URL for one part and for the one body that has this SHA-256.
+
+        :raises InvalidRequestError: for what is none; UploadMissingError.
+        """
+        target = self._target(key)
+        wire.check_upload_id(upload_id)
+        url: str = self.driver.ex_presigner(self.expires_seconds).body_url(
+            target.bucket, target.key, upload_id=upload_id, part_number=number, sha256=sha256
+        )
+        self.check(key, upload_id)
+        return url
+
     def form(self, key: str, content_type: str, metadata: Mapping[str, str]) -> Any:
         """Give the form that one object is POSTed with: this key, this type, no more bytes."""
         most = int(self.driver.ex_limits.max_single_put)

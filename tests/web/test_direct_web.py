@@ -8,6 +8,7 @@ import html
 import json
 import time
 import base64
+import hashlib
 import urllib.error
 import urllib.request
 from typing import Any
@@ -154,6 +155,19 @@ class TestCompanion:
         assert [part["PartNumber"] for part in direct.json("GET", direct.path(key, upload_id))] == [
             3
         ]
+
+    def test_one_part_is_signed_for_one_body(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        sha256 = hashlib.sha256(b"abcde").hexdigest()
+        url = direct.json("GET", direct.path(key, upload_id, "1", sha256=sha256))["url"]
+        given = {"x-amz-content-sha256": sha256}
+        assert s3(url, b"abcde")[0] == 403
+        assert s3(url, b"abcdx", **given)[0] == 400
+        assert s3(url, b"abcde", **given)[0] == 200
+        for wrong in ("", "x", sha256.upper(), f"{sha256}0"):
+            target = direct.path(key, upload_id, "1", sha256=wrong)
+            assert direct.send("GET", target).status == 400
+        assert direct.send("GET", direct.path(key, "nosuch", "1", sha256=sha256)).status == 404
 
     def test_aborting_leaves_nothing(self, direct: Direct) -> None:
         key, upload_id = direct.begin()
