@@ -40,16 +40,17 @@ class Addresses:
     def collection_path(self, request: Request) -> str:
         """Give the collection's path from the host's root, ending in a slash."""
         base, mount = self.base_path, request.mount.rstrip("/")
-        if request.path == base or request.path.startswith(f"{base}/"):
-            base = mount + base
-        elif self._is_mount(request):
+        if self._is_mount(request):
             base = mount
+        elif request.path == base or request.path.startswith(f"{base}/"):
+            base = mount + base
         return quote(base, safe="/" + _SAFE) + "/"
 
     def _is_mount(self, request: Request) -> bool:
         """Tell whether the app mounted the handler at its base path, below a root path of its own.
 
-        So does FastAPI(root_path="/app") or uvicorn --root-path with mount("/files", ...).
+        So does FastAPI(root_path="/app") or uvicorn --root-path with mount("/files", ...). Some of
+        its versions leave the mount in the path as well.
         """
         return bool(self.base_path) and request.mount.rstrip("/").endswith(self.base_path)
 

@@ -36,7 +36,7 @@ _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 #: What pages may send: the app's tokens, and what Companion's clients add (Uppy up to 4).
 _HEADERS = (
     *("Authorization", "Content-Type", "X-CSRF-Token", "X-CSRFToken"),
-    *("Uppy-Auth-Token", "Uppy-Versions"),
+    *("Uppy-Auth-Token", "Uppy-Credentials-Params", "Uppy-Versions"),
 )
 
 

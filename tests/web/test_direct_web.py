@@ -198,7 +198,7 @@ class TestCompanion:
         assert direct.handler.metrics()["requests_GET"] <= 2  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(
-        "filename", ["", "..", "/", "a/b", "x" * 500, "\x00", "ü\U0001f600", "."]
+        "filename", [" ", "..", "/", "a/b", "x" * 500, "\x00", "ü\U0001f600", "."]
     )
     def test_any_file_name_makes_a_key_below_the_prefix(
         self, direct: Direct, filename: str
@@ -266,7 +266,19 @@ class TestCompanion:
         assert direct.send("GET", target).status == 400
 
     @pytest.mark.parametrize(
-        "body", [b"", b"{}", b"{", b"[]", b"null", b"\xff", b"[" * 100000, b'"x"']
+        "body",
+        [
+            b"",
+            b"{}",
+            b'{"filename":""}',
+            b'{"type":"a/b"}',
+            b"{",
+            b"[]",
+            b"null",
+            b"\xff",
+            b"[" * 100000,
+            b'"x"',
+        ],
     )
     def test_nonsense_is_the_clients_mistake(self, direct: Direct, body: bytes) -> None:
         assert direct.send("POST", "/up/s3/multipart", body).status == 400
@@ -711,6 +723,7 @@ class TestRules:
             ("/direct", "", "/direct/s3/params"),
             ("/direct", "/direct", "/s3/params"),
             ("/direct", "/app/direct", "/s3/params"),
+            ("/direct", "/app/direct", "/direct/s3/params"),
             ("/direct/", "/app", "/direct/s3/params"),
             ("/api/direct", "/api", "/direct/s3/params"),
         ],
@@ -733,7 +746,8 @@ class TestRules:
         )
         answer = handler.handle(given)
         url = json.loads(b"".join(answer.body))["url"]
-        whole = f"{mount}{path}".replace("s3/params", "sign/complete")
+        below = path.replace(base, "", 1) if base and mount.endswith(base) else path
+        whole = f"{mount}{below}".replace("s3/params", "sign/complete")
         assert url.startswith(f"http://h{whole}?")
         made.driver.ex_abort_upload(made.container, "in/x", upload_id)
 
