@@ -143,6 +143,7 @@ class DirectUpload:
                 for number, url in urls.items()
             ],
             **verbs,
+            "has_md5_etags": self._driver.ex_limits.has_md5_etags,
             "urls_expire_at": presigner.expires_at.isoformat(),
             "expires_at": self.expires_at.isoformat(),
         }

@@ -37,7 +37,6 @@ from .protocol.presigning import CONTENT_SHA256
 
 #: URLs that are asked for at once.
 URL_BATCH = 100
-_NO_CHECK = BodyCheck(algorithm=None, is_signed=False)
 
 
 class DirectServer(Protocol):
@@ -81,6 +80,7 @@ class Ticket:
     complete_url: str | None = field(repr=False, default=None)
     abort_url: str | None = field(repr=False, default=None)
     list_parts_urls: tuple[str, ...] = field(repr=False, default=())
+    has_md5_etags: bool = True
 
     @classmethod
     def read(cls, given: Mapping[str, Any] | str | bytes) -> Ticket:
@@ -105,6 +105,7 @@ class Ticket:
                 complete_url=_url_or_none(fields.get("complete_url")),
                 abort_url=_url_or_none(fields.get("abort_url")),
                 list_parts_urls=tuple(map(check_url, fields.get("list_parts_urls") or ())),
+                has_md5_etags=fields.get("has_md5_etags", True) is not False,
             )
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InvalidRequestError(
@@ -118,6 +119,10 @@ class Ticket:
     def size_of(self, part_number: int) -> int:
         """Give the size of a part in bytes."""
         return min(self.part_size_bytes, self.size_bytes - (part_number - 1) * self.part_size_bytes)
+
+    def check(self, algorithm: str | None = None, *, is_signed: bool = False) -> BodyCheck:
+        """Give a check as the service's answers can be compared with it."""
+        return BodyCheck(algorithm=algorithm, is_signed=is_signed, has_md5_etags=self.has_md5_etags)
 
     def request(self, operation: str, method: str, url: str, **fields: Any) -> UrlRequest:
         """Make a request of this upload."""
@@ -160,6 +165,7 @@ class Urls:
     """The URLs of one upload: given, asked for in batches, and replaced when one was refused."""
 
     def __init__(self, ticket: Ticket, server: DirectServer, knows_bodies: dict[str, bool]) -> None:
+        self._ticket = ticket
         self._known = dict(ticket.urls)
         self._last = ticket.number_of_parts
         self._server = server
@@ -183,7 +189,7 @@ class Urls:
             signs = is_plain and self._signed is not None and knows is not False
             self.is_trying = signs and knows is None
             checksum = "md5" if is_plain and not signs else None
-        return BodyCheck(algorithm=checksum, is_signed=signs)
+        return self._ticket.check(checksum, is_signed=signs)
 
     def for_body(self, number: int, url: str, digests: BodyDigests) -> tuple[str, dict[str, str]]:
         """Give the URL that a part goes to, and the headers that check it; any thread."""
@@ -272,12 +278,12 @@ class UrlServer:
                 UploadedPart(part_number=number, size=ticket.size_of(number), etag=etag)
                 for number, etag in named
             ],
-            check=_NO_CHECK,
+            check=ticket.check(),
         )
         doubts: list[Exception] = []
 
         def read(request: S3Request, response: Any) -> wire.StoredObject:
-            return wire.complete_result(request, response, _NO_CHECK)
+            return wire.complete_result(request, response, ticket.check())
 
         def once(_: int) -> wire.StoredObject:
             request = ticket.request(

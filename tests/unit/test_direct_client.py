@@ -8,6 +8,7 @@ import logging
 from typing import Any
 from pathlib import Path
 from datetime import datetime, timezone, timedelta
+from dataclasses import replace
 from collections.abc import Iterator
 
 import pytest
@@ -335,6 +336,19 @@ def test_what_stands_is_not_sent_again(s3: Service, client: DirectUploadClient, 
     assert sorted(filter(None, sent)) == [2, 3, 5, 6, 7, 8, 9]
     assert app.calls == ["list", "complete"]
     assert told == sorted(told) and told[-1] == len(DATA) and len(told) == 9
+
+
+def test_etags_that_are_no_md5_are_not_compared(s3: Service, path: Path) -> None:
+    s3.driver.ex_limits = replace(s3.driver.ex_limits, has_md5_etags=False)  # type: ignore[misc]
+    s3.fake.script("UploadPart", faults.etag("0" * 32), part_number=2)
+    direct = begin(s3)
+    with DirectUploadClient(checksum="md5", retry=AT_ONCE) as client:
+        with pytest.raises(PartsMismatchError):  # The fake's own list has another one.
+            client.upload(path, direct.as_dict(), App(direct))
+        assert s3.sent_parts().count(2) == 1
+        before = len(s3.fake.requests_of("UploadPart"))
+        client.upload(path, direct.as_dict(), App(direct), is_resumed=True)
+    assert len(s3.fake.requests_of("UploadPart")) == before and s3.stored() == DATA
 
 
 @pytest.mark.parametrize("is_app", [True, False])
