@@ -24,7 +24,7 @@ ME = {"X-User": "me"}
 @pytest.fixture
 def s3() -> Iterator[Service]:
     with service(limits=FakeLimits()) as made:
-        made.driver.ex_limits = S3_LIMITS  # type: ignore[misc]
+        made.driver.ex_limits = S3_LIMITS
         yield made
 
 
