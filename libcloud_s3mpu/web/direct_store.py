@@ -19,6 +19,7 @@ from ..sessions import endpoint_of
 from ..arguments import naming, place_of, target_of
 from ..protocol.direct import PartsMismatchError, part_of
 from ..protocol.errors import (
+    ServiceError,
     SourceSizeError,
     UploadMissingError,
     InvalidRequestError,
@@ -50,9 +51,17 @@ class DirectStore:
     extra: Mapping[str, Any]
 
     def begin(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
-        """Initiate a multipart upload; give its id."""
+        """Initiate a multipart upload; give its id.
+
+        :raises InvalidRequestError: if the metadata is more than the service takes.
+        """
         extra = self._extra(content_type, metadata)
-        found = self.driver.ex_initiate_upload(self.container, key, extra=extra)
+        try:
+            found = self.driver.ex_initiate_upload(self.container, key, extra=extra)
+        except ServiceError as error:
+            if error.s3_code == "MetadataTooLarge":  # S3 has 2 KB, others have more.
+                raise InvalidRequestError("the metadata is too large") from error
+            raise
         return str(found.upload_id)
 
     def parts(self, key: str, upload_id: str) -> list[UploadedPart]:

@@ -214,6 +214,12 @@ class TestCompanion:
         given = {"filename": "a.txt", "metadata": {"set": "s1"}}
         assert direct.json("POST", "/up/s3/multipart", given)["key"] == f"{PREFIX}s1/a.txt"
 
+    def test_too_much_metadata_is_the_clients_mistake(self, direct: Direct) -> None:
+        given = {"filename": "a", "metadata": {"x": "y" * 3000}}
+        answer = direct.send("POST", "/up/s3/multipart", given)
+        assert answer.status == 400 and b"metadata" in answer.body
+        assert direct.made.fake.uploads == {}
+
     def test_an_unknown_upload_is_not_found(self, direct: Direct) -> None:
         key, _ = direct.begin()
         sent = {"parts": [{"PartNumber": 1, "ETag": "a" * 32}]}
