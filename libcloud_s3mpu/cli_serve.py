@@ -46,6 +46,10 @@ class _Server(ThreadingMixIn, WSGIServer):
         """Clients that go away are no news; what the handler could not do is in its log."""
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class _Requests(WSGIRequestHandler):
     timeout = _IDLE_SECONDS
 
@@ -116,7 +120,7 @@ def serve(
         raise click.UsageError("--base-path begins with a slash")
     app = _App()
     try:
-        server = make_server(host, port, app, _Server, _Requests)
+        server = make_server(host, port, app, _Server6 if ":" in host else _Server, _Requests)
     except OSError as error:
         raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     try:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from base64 import b64encode
 from urllib.parse import urlsplit
 
@@ -110,6 +111,21 @@ def test_serve_asks_for_a_password_or_not_as_it_is_told(cli: Cli) -> None:
         assert door.send("GET", "/", {"Host": host}).status == status, arguments
         child.send_signal(signal.SIGINT)
         ended(child)
+
+
+def test_serve_by_ipv6(cli: Cli) -> None:
+    child = cli.start("serve", "s3://bucket/in", "--tus", "--port", "0", "--host", "::1")
+    assert child.stdout is not None and child.stderr is not None
+    line = child.stdout.readline().decode()
+    if not line and b"cannot listen" in child.stderr.read():
+        pytest.skip("this machine has no IPv6")
+    where = urlsplit(line.split()[-1])
+    assert where.hostname == "::1"
+    with socket.create_connection(("::1", where.port or 0), 10) as client:
+        client.sendall(b"OPTIONS /files HTTP/1.0\r\nHost: [::1]\r\n\r\n")
+        assert b" 204 " in client.recv(4096)
+    child.send_signal(signal.SIGINT)
+    assert ended(child).code == 130
 
 
 def test_serve_says_what_keeps_pages_from_uploading(cli: Cli) -> None:
