@@ -50,6 +50,9 @@ class Kept:
 
     def note(self, **values: Any) -> None:
         self._store[self._path] = json.dumps({**self.read(), **values})
+        # A shelf may write its index when it is closed, which a killed process never does.
+        if (sync := getattr(self._store, "sync", None)) is not None:
+            sync()
 
     def save(self, session: UploadSession, *, state: Any = None) -> None:
         self.note(session=session.to_json(saved_at=time.time(), state=state))

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import io
 import json
+import shelve
+import shutil
+import dbm.dumb
 from typing import Any
 from pathlib import Path
 from datetime import datetime, timezone, timedelta
+from contextlib import closing
 from collections.abc import Iterator
 
 import pytest
@@ -161,6 +165,22 @@ def test_a_killed_process_goes_on(nuxeo: Nuxeo, path: str) -> None:
     assert nuxeo.s3.stored(nuxeo.completed[0]["key"]) == DATA
     assert len(nuxeo.s3.fake.requests_of("InitiateMultipartUpload")) == 1
     assert kept[0] == {} and not nuxeo.s3.fake.uploads
+
+
+def test_a_shelf_is_written_at_each_step(nuxeo: Nuxeo, path: str, tmp_path: Path) -> None:
+    """What is in its files while it is open is what a killed process leaves."""
+    seen: list[bytes] = []
+
+    def look() -> None:
+        for file in tmp_path.glob("kept*"):
+            shutil.copy(file, tmp_path / f"then-{file.name}")
+        with closing(dbm.dumb.open(str(tmp_path / "then-kept"), "r")) as left:
+            seen.append(left[path])
+
+    with shelve.Shelf(dbm.dumb.open(str(tmp_path / "kept"), "c")) as store:  # type: ignore[var-annotated]
+        upload(nuxeo, path, store, after(3, look)).run()
+    (text,) = seen
+    assert b"batch-1" in text and b"upload_id" in text
 
 
 def test_a_process_that_is_killed_before_it_tells_the_server(nuxeo: Nuxeo, path: str) -> None:
