@@ -177,8 +177,9 @@ def test_a_shelf_is_written_at_each_step(nuxeo: Nuxeo, path: str, tmp_path: Path
         with closing(dbm.dumb.open(str(tmp_path / "then-kept"), "r")) as left:
             seen.append(left[path])
 
-    shelf: Any = shelve.Shelf(dbm.dumb.open(str(tmp_path / "kept"), "c"))
-    with shelf:
+    database: Any = dbm.dumb
+    with shelve.Shelf(database.open(str(tmp_path / "kept"), "c")) as opened:
+        shelf: Any = opened
         upload(nuxeo, path, shelf, after(3, look)).run()
     (text,) = seen
     assert b"batch-1" in text and b"upload_id" in text
