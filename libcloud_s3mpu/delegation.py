@@ -18,7 +18,9 @@ from collections.abc import Mapping, Callable
 from libcloud.storage.base import Container
 
 from .driver import AmazonS3MultipartDriver
+from .sessions import endpoint_of
 from .protocol.errors import InvalidRequestError
+from .protocol.session import UploadSession
 from .protocol.endpoint import Addressing
 from .transfer.credentials import as_credentials
 
@@ -47,6 +49,20 @@ class Delegation:
         name = object_name if object_name is not None else self.object_name()
         self._check(name)
         return self.driver.ex_start_upload(self.container, name, **options)
+
+    def reopen(self, saved: str | bytes, **options: Any) -> Any:
+        """Give the handle of an upload of another process: its ``run`` goes on, ``pause`` stops it.
+
+        :param saved: the handle's ``saved``, or what a journal kept.
+        :raises SessionFormatError: (a ValueError) if it is no saved form.
+        :raises InvalidRequestError: if it is for another service, container or prefix.
+        """
+        session = UploadSession.from_json(saved)
+        endpoint = endpoint_of(self.driver.connection.endpoint)
+        session.check_place(endpoint=endpoint, container=self.container.name)
+        handle = self.start(session.object_name, **options)
+        handle.session = session
+        return handle
 
     def resume(self, session: Any, source: Any, **options: Any) -> Any:
         """Go on with an upload, also one of another process (``driver.ex_resume_upload``)."""

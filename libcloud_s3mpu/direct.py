@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from typing import Any
 from datetime import datetime, timezone
-from dataclasses import replace
 from collections.abc import Iterable
 
 from libcloud.storage.base import Object, Container
@@ -26,17 +25,14 @@ from .protocol.direct import (
     DirectUploadExpiredError,
     part_of,
 )
-from .protocol.errors import ObjectMissingError, UploadMissingError
+from .protocol.errors import UploadMissingError
 from .transfer.upload import UploadResult
+from .protocol.listing import PAGE
 from .protocol.session import State, UploadedPart, UploadSession
-from .transfer.attempt import retried
 from .transfer.cleanup import abort_upload
 from .transfer.complete import complete_upload
 from .protocol.integrity import unchecked
 from .protocol.presigning import Presigner, signed_headers
-
-#: Parts that one answer to ListParts names, at most (as S3 has it).
-PAGE = 1000
 
 
 class DirectUpload:
@@ -95,6 +91,26 @@ class DirectUpload:
         """
         return self._part_urls(self._presigner(), numbers)
 
+    def signed_part_url(self, number: int, sha256: str) -> str:
+        """Give a URL for one part and for one body: the one with this SHA-256, in hexadecimals.
+
+        The client sends it as ``x-amz-content-sha256``, and the service refuses any other body. So
+        :class:`~libcloud_s3mpu.DirectUploadClient` has parts checked on plain http, at the price
+        of the driver's own signature.
+
+        :raises InvalidRequestError: for a number that is none of this upload's, or no SHA-256.
+        :raises DirectUploadExpiredError: if its time is over.
+        """
+        plan = self.plan
+        return self._presigner().body_url(
+            plan.container,
+            plan.object_name,
+            upload_id=plan.upload_id,
+            part_number=number,
+            sha256=sha256,
+            headers=signed_headers(self._client_headers, size_bytes=plan.size_of(number)),
+        )
+
     def as_dict(self, numbers: Iterable[int] | None = None) -> dict[str, Any]:
         """Give what a client needs, as values that JSON has.
 
@@ -127,6 +143,7 @@ class DirectUpload:
                 for number, url in urls.items()
             ],
             **verbs,
+            "has_md5_etags": self._driver.ex_limits.has_md5_etags,
             "urls_expire_at": presigner.expires_at.isoformat(),
             "expires_at": self.expires_at.isoformat(),
         }
@@ -266,6 +283,7 @@ class DirectUpload:
             upload_id=upload_id,
             state=State.OPEN,
             endpoint=plan.endpoint,
+            has_opaque_etags=not driver.ex_limits.has_md5_etags,
         )
         stored = complete_upload(
             session=session,
@@ -309,17 +327,8 @@ class DirectUpload:
         return self._object(found[1].etag or "", version_id=found[1].version_id)
 
     def _head(self) -> tuple[int, wire.StoredObject] | None:
-        kept = {k: v for k, v in self.plan.headers.items() if k[:3] != "if-"}
-        request = wire.head_request(replace(self._target, headers=kept))
-        sender = self._driver._transport
-        try:
-            return retried(
-                lambda _: wire.head_result(request, sender.call(request)),
-                policy=self._driver.ex_options.retry,
-                sender=sender,
-            )
-        except ObjectMissingError:
-            return None
+        policy = self._driver.ex_options.retry
+        return single.find_object(self._driver._transport, self._target, policy=policy)
 
     def _object(self, etag: str, *, version_id: str | None) -> Object:
         plan = self.plan

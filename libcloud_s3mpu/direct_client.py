@@ -18,18 +18,11 @@ from collections import Counter, deque
 from collections.abc import Mapping, Callable
 
 from .protocol import wire
-from .direct_ticket import Urls, Ticket, UrlServer, DirectServer, check_of, listed_part
+from .direct_ticket import Urls, Ticket, UrlServer, DirectServer, listed_part, may_be_expired
 from .transfer.pace import Pace, Patience
 from .transfer.urls import UrlSender
 from .protocol.retry import RetryBudget, RetryPolicy
-from .protocol.errors import (
-    ClockSkewError,
-    SourceSizeError,
-    S3MultipartError,
-    AccessDeniedError,
-    InvalidRequestError,
-    ExpiredCredentialsError,
-)
+from .protocol.errors import SourceSizeError, S3MultipartError, InvalidRequestError
 from .protocol.limits import Limits
 from .transfer.intake import Intake
 from .transfer.window import Window
@@ -54,8 +47,9 @@ class DirectUploadClient:
     :param concurrency: most parts in flight; as the network asks for, 20 at most, if None.
     :param memory_budget_bytes: bound on the parts held in memory; files are not held at all.
     :param checksum: ``"md5"`` has the service verify each part (``Content-MD5``, the one check
-        that a URL allows without having signed it); ``"auto"`` does so on plain http and relies on
-        TLS on https; None never does.
+        that a URL allows without having signed it); ``"auto"`` relies on TLS on https, and on plain
+        http has the server sign each part's SHA-256 if it can (``signed_part_url``, half the
+        price), or else takes MD5; None never checks.
     :param on_progress: called with (bytes on the service, bytes in all) after each part, in the
         thread of :meth:`upload`; what it raises ends the upload.
     :param on_failure: ``"keep"`` leaves the parts for another :meth:`upload`, ``"abort"`` has the
@@ -87,6 +81,8 @@ class DirectUploadClient:
         self.on_progress = on_progress
         self.sender = UrlSender(ca_cert=ca_cert, timeout_seconds=timeout_seconds)
         self.is_paused = False
+        #: Origin -> whether its service takes URLs that are signed for one body.
+        self.knows_bodies: dict[str, bool] = {}
 
     def __enter__(self) -> DirectUploadClient:
         return self
@@ -163,7 +159,7 @@ class _Run:
         self._sender = client.sender
         self._ticket = ticket
         self._server = server
-        self._urls = Urls(ticket, server)
+        self._urls = Urls(ticket, server, client.knows_bodies)
         self._ceiling = client.options.concurrency or DEFAULT_MAX_CONCURRENCY
         self._patience = Patience()
         self._budget = RetryBudget(SHARED_RETRIES)
@@ -242,7 +238,10 @@ class _Run:
                 again, body, cost = self._again.popleft()
                 self._reserve(cost)
                 self._send(again, body, cost=cost)
-            elif number < self._ticket.number_of_parts:
+            elif number < self._ticket.number_of_parts and not (
+                # Whether the service knows URLs for one body is seen by one part, not by all.
+                self._urls.is_trying and self._jobs
+            ):
                 number += 1
                 self._send_next(intake, number)
             elif self._jobs:
@@ -276,8 +275,8 @@ class _Run:
         part = self._listed.get(number)
         if part is None or part.size != body.size:
             return False
-        if not is_md5(part.etag):
-            return True  # Encrypted by the service: the size is all that can be compared.
+        if not self._ticket.has_md5_etags or not is_md5(part.etag):
+            return True  # The service's own, or encrypted: the size is all that can be compared.
         return digest_of("md5", body.buffers()).hex() == part.etag.lower()
 
     def _send(self, number: int, body: _Held, *, cost: int) -> None:
@@ -299,11 +298,12 @@ class _Run:
         operation = "UploadPart" if ticket.upload_id is not None else "PutObject"
 
         def make_request(digests: BodyDigests) -> S3Request:
+            place, checks = self._urls.for_body(number, url, digests)
             return ticket.request(
                 operation,
                 "PUT",
-                url,
-                headers={**digests.headers, **ticket.headers},
+                place,
+                headers={**checks, **ticket.headers},
                 body=body,
                 answer_limit=wire.SMALL_ANSWER,
                 part_number=number,
@@ -313,7 +313,7 @@ class _Run:
             sender=self._sender,
             make_request=make_request,
             body=body,
-            check=check_of(self._options.checksum, url),
+            check=self._urls.check_of(self._options.checksum, url),
             policy=self._options.retry,
             cost=cost,
             stop=self._window,
@@ -356,9 +356,10 @@ class _Run:
         error = job.error
         if error is None:
             assert job.result is not None
+            self._urls.taken(url)
             self._record(job.result, body)
             return
-        can_renew = _may_be_expired(error) and not isinstance(self._server, UrlServer)
+        can_renew = may_be_expired(error) and not isinstance(self._server, UrlServer)
         if not can_renew or self._renewals[number] >= RENEWALS:
             body.let_go()
             raise error
@@ -375,8 +376,9 @@ class _Run:
     def _fail(self, error: BaseException) -> None:
         """Let what is in flight end, and keep or give up the parts; raises nothing."""
         keeps = self._options.on_failure == "keep" or isinstance(error, UploadPausedError)
+        is_interrupt = not isinstance(error, Exception)
         try:
-            drain(self._window, self._jobs, self._session, keeps=keeps)
+            drain(self._window, self._jobs, self._session, keeps=keeps, is_interrupt=is_interrupt)
             waiting = [body for _, body, _ in self._jobs.values()]
             for body in waiting + [body for _, body, _ in self._again]:
                 body.let_go()
@@ -386,12 +388,6 @@ class _Run:
                 error.resumable = self._ticket.upload_id is not None
         except BaseException as second:
             note_cleanup_error(error, second, "the direct upload may still hold parts")
-
-
-def _may_be_expired(error: BaseException) -> bool:
-    """Tell whether a fresh URL may be taken where this one was refused."""
-    is_refusal = isinstance(error, (AccessDeniedError, ExpiredCredentialsError))
-    return is_refusal and not isinstance(error, ClockSkewError)
 
 
 __all__ = ["DirectServer", "DirectUploadClient"]

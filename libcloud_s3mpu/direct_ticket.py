@@ -11,29 +11,32 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol
 from dataclasses import field, dataclass
-from collections.abc import Mapping, Iterable
+from collections.abc import Mapping, Callable, Iterable
 
 from .protocol import wire
 from .transfer.urls import UrlSender, UrlRequest, check_url
 from .protocol.retry import RetryPolicy
 from .protocol.direct import part_of
 from .protocol.errors import (
+    ClockSkewError,
     TransportError,
+    AccessDeniedError,
     UploadMissingError,
     InvalidRequestError,
     MalformedAnswerError,
     TransientServiceError,
     CompletionUnknownError,
+    ExpiredCredentialsError,
 )
 from .protocol.headers import checked_value
 from .protocol.session import UploadedPart
 from .transfer.attempt import retried
 from .protocol.messages import S3Request
-from .protocol.integrity import BodyCheck
+from .protocol.integrity import BodyCheck, BodyDigests
+from .protocol.presigning import CONTENT_SHA256
 
 #: URLs that are asked for at once.
 URL_BATCH = 100
-_NO_CHECK = BodyCheck(algorithm=None, is_signed=False)
 
 
 class DirectServer(Protocol):
@@ -58,6 +61,9 @@ class DirectServer(Protocol):
         """Give the upload up."""
         ...
 
+    # And, where the app has it, for plain http (DirectUpload.signed_part_url), from any thread:
+    # def signed_part_url(self, number: int, sha256: str) -> str: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
@@ -74,6 +80,7 @@ class Ticket:
     complete_url: str | None = field(repr=False, default=None)
     abort_url: str | None = field(repr=False, default=None)
     list_parts_urls: tuple[str, ...] = field(repr=False, default=())
+    has_md5_etags: bool = True
 
     @classmethod
     def read(cls, given: Mapping[str, Any] | str | bytes) -> Ticket:
@@ -98,6 +105,7 @@ class Ticket:
                 complete_url=_url_or_none(fields.get("complete_url")),
                 abort_url=_url_or_none(fields.get("abort_url")),
                 list_parts_urls=tuple(map(check_url, fields.get("list_parts_urls") or ())),
+                has_md5_etags=fields.get("has_md5_etags", True) is not False,
             )
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InvalidRequestError(
@@ -111,6 +119,10 @@ class Ticket:
     def size_of(self, part_number: int) -> int:
         """Give the size of a part in bytes."""
         return min(self.part_size_bytes, self.size_bytes - (part_number - 1) * self.part_size_bytes)
+
+    def check(self, algorithm: str | None = None, *, is_signed: bool = False) -> BodyCheck:
+        """Give a check as the service's answers can be compared with it."""
+        return BodyCheck(algorithm=algorithm, is_signed=is_signed, has_md5_etags=self.has_md5_etags)
 
     def request(self, operation: str, method: str, url: str, **fields: Any) -> UrlRequest:
         """Make a request of this upload."""
@@ -149,24 +161,41 @@ def listed_part(item: Any) -> UploadedPart:
     return UploadedPart(part_number=number, size=size, etag=etag)
 
 
-def check_of(checksum: str | None, url: str) -> BodyCheck:
-    """Give the check of a part that goes to this URL.
-
-    Only ``Content-MD5`` can be had: any ``x-amz-*`` header must have been signed ("Authenticating
-    Requests: Using Query Parameters", S3 API reference, read 2026-11).
-    """
-    if checksum == "auto":
-        checksum = "md5" if url.startswith("http:") else None
-    return BodyCheck(algorithm=checksum, is_signed=False)
-
-
 class Urls:
     """The URLs of one upload: given, asked for in batches, and replaced when one was refused."""
 
-    def __init__(self, ticket: Ticket, server: DirectServer) -> None:
+    def __init__(self, ticket: Ticket, server: DirectServer, knows_bodies: dict[str, bool]) -> None:
+        self._ticket = ticket
         self._known = dict(ticket.urls)
         self._last = ticket.number_of_parts
         self._server = server
+        #: Gives a URL for one body; None where the server cannot.
+        self._signed: Callable[[int, str], str] | None = getattr(server, "signed_part_url", None)
+        #: Origin -> whether such are taken there; shared by a client's uploads.
+        self._knows_bodies = knows_bodies
+        #: Is a part under way that will tell?
+        self.is_trying = False
+
+    def check_of(self, checksum: str | None, url: str) -> BodyCheck:
+        """Give the check of a part that goes to this URL.
+
+        A URL that was signed before anybody had read the bytes allows ``Content-MD5`` alone: any
+        ``x-amz-*`` header must have been signed ("Authenticating Requests: Using Query
+        Parameters", S3 API reference, read 2026-11).
+        """
+        signs = False
+        if checksum == "auto":
+            is_plain, knows = url.startswith("http:"), self._knows_bodies.get(_origin(url))
+            signs = is_plain and self._signed is not None and knows is not False
+            self.is_trying = signs and knows is None
+            checksum = "md5" if is_plain and not signs else None
+        return self._ticket.check(checksum, is_signed=signs)
+
+    def for_body(self, number: int, url: str, digests: BodyDigests) -> tuple[str, dict[str, str]]:
+        """Give the URL that a part goes to, and the headers that check it; any thread."""
+        if digests.sha256 is None or self._signed is None:
+            return url, digests.headers
+        return check_url(self._signed(number, digests.sha256)), {CONTENT_SHA256: digests.sha256}
 
     def give(self, number: int, *, done: Any) -> str:
         if number not in self._known:
@@ -179,10 +208,29 @@ class Urls:
             raise InvalidRequestError(f"the server gave no URL for part {number}")
         return self._known[number]
 
+    def taken(self, url: str) -> None:
+        """A part has arrived; ``url`` is the one that it had before it was signed for its body."""
+        if self.is_trying:
+            self._knows_bodies[_origin(url)] = True
+            self.is_trying = False
+
     def refused(self, number: int, url: str) -> None:
         """Forget all that were given with a URL that was refused: they run out together."""
+        if self.is_trying:  # The next check is MD5.
+            self._knows_bodies[_origin(url)] = False
+            self.is_trying = False
         if self._known.get(number) == url:
             self._known.clear()
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
+
+
+def may_be_expired(error: BaseException) -> bool:
+    """Tell whether a fresh URL may be taken where this one was refused."""
+    is_refusal = isinstance(error, (AccessDeniedError, ExpiredCredentialsError))
+    return is_refusal and not isinstance(error, ClockSkewError)
 
 
 class UrlServer:
@@ -230,12 +278,12 @@ class UrlServer:
                 UploadedPart(part_number=number, size=ticket.size_of(number), etag=etag)
                 for number, etag in named
             ],
-            check=_NO_CHECK,
+            check=ticket.check(),
         )
         doubts: list[Exception] = []
 
         def read(request: S3Request, response: Any) -> wire.StoredObject:
-            return wire.complete_result(request, response, _NO_CHECK)
+            return wire.complete_result(request, response, ticket.check())
 
         def once(_: int) -> wire.StoredObject:
             request = ticket.request(

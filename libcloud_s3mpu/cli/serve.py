@@ -2,14 +2,16 @@
 """``s3mpu serve``: a page to drop files on, or a tus server, for one bucket, without an app.
 
 Python's own WSGI server, a thread for each connection: enough for a few people, a test, a pipe
-between two machines. There is no log-in: whoever reaches the port may upload, so it listens on this
-machine alone unless told otherwise. Apps mount :class:`~libcloud_s3mpu.web.tus.TusHandler` or
-:class:`~libcloud_s3mpu.web.direct.DirectHandler` in a real server.
+between two machines. It listens on this machine alone unless told otherwise, and asks for a
+password (:mod:`libcloud_s3mpu.web.login`) where others reach it. Apps mount
+:class:`~libcloud_s3mpu.web.tus.TusHandler` or :class:`~libcloud_s3mpu.web.direct.DirectHandler` in
+a real server.
 """
 
 from __future__ import annotations
 
 import socket
+import secrets
 from typing import Any
 from threading import Thread
 from contextlib import suppress
@@ -26,6 +28,7 @@ from ..web.tus import TusHandler
 from ..web.page import UploadPage
 from ..web.wsgi import wsgi_app
 from ..resumable import ResumableUploads, UploadNotFoundError
+from ..web.login import Login
 from ..protocol.errors import ServiceError, ContainerMissingError, ExpiredCredentialsError
 
 _DEFAULT_PREFIX = "uploads/"
@@ -33,6 +36,8 @@ _DEFAULT_PREFIX = "uploads/"
 _NO_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 #: Without a byte for so long, a client is taken for gone, in seconds; tusd has the same (v2.9).
 _IDLE_SECONDS = 60
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_NAME, _PASSWORD = "s3mpu", "S3MPU_SERVE_PASSWORD"
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -64,6 +69,20 @@ class _Requests(WSGIRequestHandler):
 @click.option("--set-cors", "sets_cors", is_flag=True, help="Have the bucket let the page upload.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=1080, show_default=True)
+@click.option(
+    "--public-url",
+    "public_urls",
+    metavar="URL",
+    multiple=True,
+    help="How browsers reach the page, where that is another address; may be given again.",
+)
+@click.option(
+    "--login/--no-login",
+    "has_login",
+    default=None,
+    help="Ask for the password in S3MPU_SERVE_PASSWORD, or one that is made up and shown; "
+    "the name is s3mpu. On unless only this machine can reach it.",
+)
 @click.option("--base-path", metavar="PATH", help="Of --tus; /files unless given.")
 @click.option("--max-size", metavar="SIZE", type=size, help="Of one upload.")
 @click.option("--part-size", metavar="SIZE", type=positive_size, default="8MiB", show_default=True)
@@ -81,6 +100,8 @@ def serve(
     sets_cors: bool,
     host: str,
     port: int,
+    public_urls: tuple[str, ...],
+    has_login: bool | None,
     base_path: str | None,
     max_size: int | None,
     part_size: int,
@@ -89,13 +110,14 @@ def serve(
     """Take uploads into a bucket, from a page to drop files on, or by tus.
 
     It runs until Ctrl-C. From the page files go straight to the bucket, whose CORS rule must allow
-    that: see --set-cors. Nobody is asked who they are. Objects are named s3://BUCKET/PREFIX/...;
-    PREFIX is "uploads/" unless given.
+    that: see --set-cors. Objects are named s3://BUCKET/PREFIX/...; PREFIX is "uploads/" unless
+    given.
     """
     if not is_tus and (base_path or expires):
         raise click.UsageError("--base-path and --expires are for --tus")
-    if is_tus and sets_cors:
-        raise click.UsageError("--set-cors is for the page: tus needs no CORS rule")
+    if is_tus and (sets_cors or public_urls):
+        raise click.UsageError("--set-cors and --public-url are for the page: tus needs no rule")
+    origins = [_origin_of(each) for each in public_urls]
     base_path = base_path or "/files"
     if not host:
         raise click.UsageError("--host is empty: 0.0.0.0 listens on every address")
@@ -112,18 +134,20 @@ def serve(
         container = Container(where.bucket, {}, driver)
         prefix = where.key or _DEFAULT_PREFIX
         url = f"http://{_in_url(host)}:{server.server_port}"
+        is_alone = host in _LOOPBACK
         if is_tus:
             uploads = ResumableUploads(
                 driver, container, prefix=prefix, part=part_size, expires=expires
             )
             _check_bucket(uploads)
-            app.handler = TusHandler(uploads, base_path, max_size_bytes=max_size)
-            session.out(f"tus 1.0.0 at {url}{base_path}")
+            handler: Any = TusHandler(uploads, base_path, max_size_bytes=max_size)
+            said = f"tus 1.0.0 at {url}{base_path}"
         else:
-            hosts = _hosts_of(host, server.server_port)
-            origins = [f"http://{name}" for name in hosts] if hosts else [url]
+            own = _hosts_of(host, server.server_port)
+            origins += [f"http://{name}" for name in own]
+            hosts = None if not is_alone else [each.partition("://")[2] for each in origins]
             _look_at_cors(session, driver, container, origins, sets_cors=sets_cors)
-            app.handler = UploadPage(
+            handler = UploadPage(
                 driver,
                 container,
                 prefix if prefix.endswith("/") else f"{prefix}/",
@@ -131,7 +155,10 @@ def serve(
                 part_size_bytes=max(part_size, driver.ex_limits.min_part_size),
                 hosts=hosts,
             )
-            session.out(f"a page to drop files on at {url}/")
+            said = f"a page to drop files on at {origins[0]}/"
+        asks = has_login if has_login is not None else bool(public_urls) or not is_alone
+        app.handler = _guarded(session, handler, asks=asks)
+        session.out(said)
         session.flush()
         _until_stopped(server)
     finally:
@@ -148,7 +175,7 @@ def _check_bucket(uploads: ResumableUploads) -> None:
 class _App:
     """The WSGI app of a server that had to be bound before its handler could be made."""
 
-    handler: TusHandler | UploadPage
+    handler: Any
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         return wsgi_app(self.handler)(environ, start_response)
@@ -175,12 +202,34 @@ def _look_at_cors(
         session.note(f"warning: {problem} (--set-cors adds a rule)")
 
 
-def _hosts_of(host: str, port: int) -> list[str] | None:
-    """Give the names by which this machine alone is reached; None if others reach it as well."""
-    if host not in ("127.0.0.1", "::1", "localhost"):
-        return None
-    names = [_in_url(host), "localhost"]
+def _hosts_of(host: str, port: int) -> list[str]:
+    """Give the names, with the port, by which a browser finds what listens on ``host``."""
+    names = [_in_url(host)]
+    if host in _LOOPBACK:
+        names.append("localhost")
+    elif host in ("0.0.0.0", "::"):
+        names = [socket.gethostname(), "localhost"]
     return [f"{name}:{port}" for name in dict.fromkeys(names)]
+
+
+def _origin_of(url: str) -> str:
+    """Give a page's origin as its browser sends it."""
+    scheme, mark, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    if not mark or scheme not in ("http", "https") or not host or path:
+        raise click.UsageError(f"--public-url reads https://HOST[:PORT], not {url!r}")
+    return f"{scheme}://{host.lower()}"
+
+
+def _guarded(session: Session, handler: Any, *, asks: bool) -> Any:
+    """Put the login before a handler, and say what to log in with."""
+    if not asks:
+        return handler
+    password = session.password(_PASSWORD)
+    if password is None:
+        password = secrets.token_urlsafe(12)
+        session.note(f"log in as {_NAME} with the password {password} ({_PASSWORD} sets another)")
+    return Login(handler, _NAME, password)
 
 
 def _in_url(host: str) -> str:

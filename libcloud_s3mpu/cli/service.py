@@ -153,6 +153,12 @@ class Session:
         issue.forget = chain.forget  # type: ignore[attr-defined]
         return issue
 
+    def password(self, name: str) -> str | None:
+        """Give a password that the environment may hold; no text shows it from now on."""
+        found = self._environ.get(name) or None
+        self._hide(found)
+        return found
+
     def journal(self) -> FileJournal:
         """Give the journal of uploads that are kept: S3MPU_JOURNAL, or the user's own folder.
 

@@ -9,23 +9,13 @@ of a CORS configuration", User Guide (read 2026-11).
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Iterable
 
 from lxml import etree
 
 from . import xml
+from .rules import Rules
 from .errors import InvalidRequestError
-from .messages import (
-    Bytes,
-    S3Request,
-    S3Response,
-    malformed,
-    parse_body,
-    service_error,
-    raise_for_status,
-)
-from .checksums import digest_of
 
 #: The ID of our rule: at most 255 characters.
 RULE_ID = "libcloud_s3mpu-direct-uploads"
@@ -37,8 +27,13 @@ EXPOSED = ("ETag", "Location", "x-amz-checksum-sha256", "x-amz-version-id")
 MAX_AGE_SECONDS = 3000
 #: S3 takes a hundred rules ("Using cross-origin resource sharing", read 2026-11).
 MAX_RULES = 100
-_NONE = "NoSuchCORSConfiguration"
-_ROOT = "CORSConfiguration"
+_CORS = Rules(
+    subject="BucketCors",
+    query="cors",
+    root="CORSConfiguration",
+    rule="CORSRule",
+    none="NoSuchCORSConfiguration",
+)
 _ORIGIN = re.compile(r"(\*|https?://[A-Za-z0-9.*:\[\]_-]+)\Z")
 
 
@@ -61,42 +56,8 @@ def checked_origins(origins: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def get_request(bucket: str) -> S3Request:
-    """Make the ``GET ?cors``."""
-    return S3Request(operation="GetBucketCors", method="GET", bucket=bucket, query=(("cors", ""),))
-
-
-def get_result(request: S3Request, response: S3Response) -> xml.Element:
-    """Read the configuration; none is an empty one."""
-    if response.status == 404 and service_error(request, response).s3_code == _NONE:
-        return etree.Element(_ROOT, nsmap={None: xml.NAMESPACE})  # type: ignore[dict-item]
-    raise_for_status(request, response, 200)
-    root = parse_body(request, response, root=_ROOT)
-    for child in root:
-        if xml.local_name(child) != "CORSRule":
-            # What is not understood would be lost or doubled in the PUT: nothing is written.
-            raise malformed(request, response, f"it has a <{xml.local_name(child)}> beside rules")
-    return root
-
-
-def put_request(bucket: str, root: xml.Element) -> S3Request:
-    """Make the ``PUT ?cors``, which replaces the whole configuration."""
-    text = etree.tostring(root, xml_declaration=True, encoding="UTF-8")
-    md5 = b64encode(digest_of("md5", [text])).decode("ascii")
-    return S3Request(
-        operation="PutBucketCors",
-        method="PUT",
-        bucket=bucket,
-        query=(("cors", ""),),
-        headers={"content-type": "application/xml", "content-md5": md5},
-        body=Bytes(text),
-        payload_sha256=digest_of("sha256", [text]).hex(),
-    )
-
-
-def put_result(request: S3Request, response: S3Response) -> None:
-    """Read the answer to it."""
-    raise_for_status(request, response, 200, 204)
+get_request, get_result = _CORS.get_request, _CORS.get_result
+put_request, put_result = _CORS.put_request, _CORS.put_result
 
 
 def with_rule(root: xml.Element, origins: tuple[str, ...]) -> bool:
@@ -106,7 +67,7 @@ def with_rule(root: xml.Element, origins: tuple[str, ...]) -> bool:
 
     :returns: whether ``root`` was changed.
     """
-    own = [rule for rule in xml.children(root, "CORSRule") if xml.text_of(rule, "ID") == RULE_ID]
+    own = _CORS.of_id(root, RULE_ID)
     made = _rule(root, origins)
     is_first = len(own) == 1 and root[0] is own[0]
     if is_first and _values(own[0]) == _values(made):
@@ -160,12 +121,7 @@ def _values(rule: xml.Element) -> set[tuple[str, str]]:
 
 
 def _rule(root: xml.Element, origins: tuple[str, ...]) -> xml.Element:
-    space = etree.QName(root).namespace
-
-    def named(name: str) -> str:
-        return f"{{{space}}}{name}" if space else name
-
-    rule = etree.SubElement(root, named("CORSRule"))  # Where it stands is the caller's.
+    rule, named = _CORS.added(root)  # Where it stands is the caller's.
     fields = [("ID", (RULE_ID,)), ("AllowedOrigin", origins), ("AllowedMethod", METHODS)]
     fields += [("AllowedHeader", ("*",)), ("ExposeHeader", EXPOSED)]
     for name, values in fields:

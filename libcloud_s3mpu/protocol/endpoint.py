@@ -20,6 +20,7 @@ Addressing = Literal["auto", "path", "virtual"]
 #: RFC 3986 unreserved besides letters and digits: what SigV4 leaves as it is, and "/" of a key.
 _KEY_SAFE = "-._~/"
 _QUERY_SAFE = "-._~"
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 
 #: A bucket that can be a DNS label (S3 User Guide, "Bucket naming rules"); with a dot in it, TLS
 #: certificates for ``*.host`` do not match.
@@ -113,10 +114,13 @@ def encode_key(key: str) -> str:
 
 def encode_query(pairs: tuple[tuple[str, str], ...]) -> str:
     """Give the canonical query string, which is also the one that is sent (``?uploads=``)."""
-    encoded = sorted(
-        (quote(name, safe=_QUERY_SAFE), quote(value, safe=_QUERY_SAFE)) for name, value in pairs
-    )
+    encoded = sorted((_in_query(name), _in_query(value)) for name, value in pairs)
     return "&".join(f"{name}={value}" for name, value in encoded)
+
+
+def _in_query(text: str) -> str:
+    # Most texts are nothing but unreserved characters, and to see that is a tenth of quote().
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=_QUERY_SAFE)
 
 
 def check_key(key: str, *, container: str, max_bytes: int = 1024) -> None:

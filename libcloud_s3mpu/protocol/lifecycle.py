@@ -9,77 +9,34 @@ Amazon S3 API Reference (read 2026-11).
 
 from __future__ import annotations
 
-from base64 import b64encode
-
 from lxml import etree
 
 from . import xml
-from .messages import (
-    Bytes,
-    S3Request,
-    S3Response,
-    malformed,
-    parse_body,
-    service_error,
-    raise_for_status,
-)
-from .checksums import digest_of
+from .rules import Rules
+from .messages import S3Request, S3Response
 
 #: The ID of our rule: at most 255 characters, unique in a configuration.
 RULE_ID = "libcloud_s3mpu-abort-incomplete-uploads"
-#: No configuration at all; it has no elements but is no error here.
-_NONE = "NoSuchLifecycleConfiguration"
-_ROOT = "LifecycleConfiguration"
+_LIFECYCLE = Rules(
+    subject="BucketLifecycleConfiguration",
+    query="lifecycle",
+    root="LifecycleConfiguration",
+    rule="Rule",
+    none="NoSuchLifecycleConfiguration",
+)
 #: A setting of the whole configuration that travels as a header; a PUT without it resets it.
 _MINIMUM_SIZE = "x-amz-transition-default-minimum-object-size"
 
 
-def get_request(bucket: str) -> S3Request:
-    """Make the ``GET ?lifecycle``."""
-    return S3Request(
-        operation="GetBucketLifecycleConfiguration",
-        method="GET",
-        bucket=bucket,
-        query=(("lifecycle", ""),),
-    )
+get_request, put_request = _LIFECYCLE.get_request, _LIFECYCLE.put_request
+put_result = _LIFECYCLE.put_result
 
 
 def get_result(request: S3Request, response: S3Response) -> tuple[xml.Element, dict[str, str]]:
     """Read the configuration, and the headers that belong to it; none is an empty one."""
-    if response.status == 404 and service_error(request, response).s3_code == _NONE:
-        return etree.Element(_ROOT, nsmap={None: xml.NAMESPACE}), {}  # type: ignore[dict-item]
-    raise_for_status(request, response, 200)
-    root = parse_body(request, response, root=_ROOT)
-    kept = {_MINIMUM_SIZE: response.headers[_MINIMUM_SIZE]} if _has_size(response) else {}
-    for child in root:
-        if xml.local_name(child) != "Rule":
-            # What is not understood would be lost or doubled in the PUT: nothing is written.
-            raise malformed(request, response, f"it has a <{xml.local_name(child)}> beside rules")
-    return root, kept
-
-
-def _has_size(response: S3Response) -> bool:
-    return _MINIMUM_SIZE in response.headers
-
-
-def put_request(bucket: str, root: xml.Element, kept: dict[str, str]) -> S3Request:
-    """Make the ``PUT ?lifecycle``, which replaces the whole configuration."""
-    text = etree.tostring(root, xml_declaration=True, encoding="UTF-8")
-    md5 = b64encode(digest_of("md5", [text])).decode("ascii")
-    return S3Request(
-        operation="PutBucketLifecycleConfiguration",
-        method="PUT",
-        bucket=bucket,
-        query=(("lifecycle", ""),),
-        headers={"content-type": "application/xml", "content-md5": md5, **kept},
-        body=Bytes(text),
-        payload_sha256=digest_of("sha256", [text]).hex(),
-    )
-
-
-def put_result(request: S3Request, response: S3Response) -> None:
-    """Read the answer to it."""
-    raise_for_status(request, response, 200, 204)
+    root = _LIFECYCLE.get_result(request, response)
+    is_there = response.status == 200 and _MINIMUM_SIZE in response.headers
+    return root, {_MINIMUM_SIZE: response.headers[_MINIMUM_SIZE]} if is_there else {}
 
 
 def with_abort_rule(root: xml.Element, days: int) -> bool:
@@ -90,7 +47,7 @@ def with_abort_rule(root: xml.Element, days: int) -> bool:
 
     :returns: whether ``root`` was changed.
     """
-    own = [rule for rule in xml.children(root, "Rule") if xml.text_of(rule, "ID") == RULE_ID]
+    own = _LIFECYCLE.of_id(root, RULE_ID)
     if len(own) == 1 and _abort_days(own[0]) == days:
         return False
     others = [rule for rule in xml.children(root, "Rule") if rule not in own]
@@ -130,12 +87,7 @@ def _is_first_version(rules: list[xml.Element]) -> bool:
 
 
 def _rule(root: xml.Element, days: int, *, is_first_version: bool) -> xml.Element:
-    space = etree.QName(root).namespace
-
-    def named(name: str) -> str:
-        return f"{{{space}}}{name}" if space else name
-
-    rule = etree.SubElement(root, named("Rule"))  # Where it stands is the caller's.
+    rule, named = _LIFECYCLE.added(root)  # Where it stands is the caller's.
     etree.SubElement(rule, named("ID")).text = RULE_ID
     place = rule if is_first_version else etree.SubElement(rule, named("Filter"))
     etree.SubElement(place, named("Prefix")).text = ""

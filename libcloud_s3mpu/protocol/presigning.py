@@ -10,6 +10,7 @@ API Reference (read 2026-11).
 
 from __future__ import annotations
 
+import re
 import json
 import hashlib
 from base64 import b64encode
@@ -38,6 +39,9 @@ _TOKEN_NAMES = {
     TOKEN_HEADER: "X-Amz-Security-Token",
     SESSION_TOKEN_HEADER: "X-Amz-S3session-Token",
 }
+#: The header that says which body a URL is for, where it is for one.
+CONTENT_SHA256 = "x-amz-content-sha256"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 METHODS = ("GET", "PUT", "HEAD", "POST", "DELETE")
 #: What a GET's URL may have the service answer, instead of what was stored ("GetObject").
 OVERRIDES = frozenset(
@@ -164,7 +168,7 @@ class Presigner:
 
         :param query: the request's own, not encoded.
         :param headers: signed too, so the client must send them exactly so; lower-case names
-            (:func:`signed_headers`).
+            (:func:`signed_headers`). With ``x-amz-content-sha256`` the URL takes that body alone.
         """
         if method not in METHODS:
             raise InvalidRequestError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
@@ -172,9 +176,33 @@ class Presigner:
         path = self.endpoint.path(bucket, key)
         block, names = _block(host, headers or {})
         text = self._query(names, query)
-        request = f"{method}\n{path}\n{text}\n{block}\n{names}\n{UNSIGNED_PAYLOAD}"
+        payload = (headers or {}).get(CONTENT_SHA256, UNSIGNED_PAYLOAD)
+        request = f"{method}\n{path}\n{text}\n{block}\n{names}\n{payload}"
         signature = self._signature(hashlib.sha256(request.encode("utf-8")).hexdigest())
         return f"{self.endpoint.scheme}://{host}{path}?{text}&X-Amz-Signature={signature}"
+
+    def body_url(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        upload_id: str | None,
+        part_number: int,
+        sha256: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """Give the URL that one body is PUT to, as a part or as the object; no other is taken.
+
+        :param sha256: the body's, in lower-case hexadecimals; the client sends it as
+            ``x-amz-content-sha256``.
+        :raises InvalidRequestError: if it is none.
+        """
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            raise InvalidRequestError("a SHA-256 is 64 hexadecimal digits, in lower case")
+        query = [("partNumber", str(part_number)), ("uploadId", upload_id)] if upload_id else []
+        return self.url(
+            "PUT", bucket, key, query=query, headers={**(headers or {}), CONTENT_SHA256: sha256}
+        )
 
     def part_urls(
         self,
@@ -242,6 +270,11 @@ class Presigner:
         """
         if (key is None) == (key_prefix is None):
             raise InvalidRequestError("give key, or key_prefix, and not both")
+        if key is not None and "${filename}" in key.lower():
+            raise InvalidRequestError(
+                "a form's key cannot hold ${filename}: the service would put the client's own "
+                "name of the file there"
+            )
         if content_type is not None and content_type_prefix is not None:
             raise InvalidRequestError("give content_type, or content_type_prefix, not both")
         for size in (min_size_bytes, max_size_bytes):

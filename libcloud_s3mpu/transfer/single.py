@@ -44,13 +44,20 @@ def iterate_parts(
 
 
 def first_part(
-    sender: Sender, target: wire.Target, upload_id: str, *, policy: RetryPolicy
+    sender: Sender,
+    target: wire.Target,
+    upload_id: str,
+    *,
+    policy: RetryPolicy,
+    after: int | None = None,
 ) -> wire.PartPage:
     """Ask for one part: whether the upload is there, and whether it holds anything.
 
+    :param after: the first one above this part number.
     :raises UploadMissingError: if it is not there.
     """
-    request = wire.list_parts_request(target, upload_id=upload_id, max_parts=1)
+    marker = None if after is None else str(after)
+    request = wire.list_parts_request(target, upload_id=upload_id, max_parts=1, marker=marker)
     return retried(
         lambda _: wire.list_parts_result(request, sender.call(request)),
         policy=policy,

@@ -11,6 +11,7 @@ from .cors import Cors
 from .page import UploadPage
 from .wsgi import tus_wsgi, direct_wsgi
 from .hooks import Hooks, NewUpload
+from .login import Login
 from .direct import DirectHandler
 from .messages import Refuse, Request, Response
 
@@ -18,6 +19,7 @@ __all__ = [
     "Cors",
     "DirectHandler",
     "Hooks",
+    "Login",
     "NewUpload",
     "Refuse",
     "Request",

@@ -31,17 +31,28 @@ class Addresses:
 
     def rest_of(self, request: Request) -> str | None:
         """Give what follows the collection's path; "" for itself, None for a path outside it."""
-        for base, path in ((self.base_path, request.path), (self.base_path, request.full_path)):
+        base = self.base_path
+        for path in (request.path, request.full_path):
             if path == base or path.startswith(f"{base}/"):
                 return path[len(base) + 1 :]
-        return None
+        return request.path.lstrip("/") if self._is_mount(request) else None
 
     def collection_path(self, request: Request) -> str:
         """Give the collection's path from the host's root, ending in a slash."""
-        base = self.base_path
-        if request.path == base or request.path.startswith(f"{base}/"):
-            base = request.mount.rstrip("/") + base
+        base, mount = self.base_path, request.mount.rstrip("/")
+        if self._is_mount(request):
+            base = mount
+        elif request.path == base or request.path.startswith(f"{base}/"):
+            base = mount + base
         return quote(base, safe="/" + _SAFE) + "/"
+
+    def _is_mount(self, request: Request) -> bool:
+        """Tell whether the app mounted the handler at its base path, below a root path of its own.
+
+        So does FastAPI(root_path="/app") or uvicorn --root-path with mount("/files", ...). Some of
+        its versions leave the mount in the path as well.
+        """
+        return bool(self.base_path) and request.mount.rstrip("/").endswith(self.base_path)
 
     def collection_url(self, request: Request) -> str:
         """Give the collection's absolute URL, ending in a slash."""

@@ -20,17 +20,24 @@ from .metrics import Counters
 from .messages import Refuse, Request, Response, json_response
 from .refusals import refusal_of
 from .addresses import Addresses
-from .direct_sts import StsSource, credentials_answer
+from .direct_sts import source_of, credentials_answer
 from .direct_sign import Signing
 from .direct_files import Files
-from .direct_rules import MakeKey, Authorize, DirectRules, default_key
+from .direct_rules import MakeKey, Authorize, DirectRules, default_key, is_coroutine_function
 from .direct_store import DirectStore
 from .direct_companion import Companion
+from ..protocol.presigning import check_expires
 
 __all__ = ["DirectHandler"]
 
 #: Companion's own default (``expires``), enough for one part on a slow line.
 EXPIRES_SECONDS = 800
+_METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+#: What pages may send: the app's tokens, and what Companion's clients add (Uppy up to 4).
+_HEADERS = (
+    *("Authorization", "Content-Type", "X-CSRF-Token", "X-CSRFToken"),
+    *("Uppy-Auth-Token", "Uppy-Credentials-Params", "Uppy-Versions"),
+)
 
 
 class DirectHandler:
@@ -38,9 +45,10 @@ class DirectHandler:
 
     :param prefix: begins every key that is ever signed; ``""`` opens the whole container.
     :param authorize: called with (request, action, key) before anything is done or signed; the
-        action is ``create``, ``list``, ``sign``, ``complete``, ``abort`` or ``credentials``. False
-        refuses with 403, and it may raise :class:`~.messages.Refuse`. A client that may act on a
-        key may act on every upload of that key.
+        action is ``create``, ``list``, ``sign``, ``complete``, ``abort`` or ``credentials``. Only
+        what is true allows: False, None and the like refuse with 403, and it may raise
+        :class:`~.messages.Refuse`. A plain function, no coroutine. A client that may act on a key
+        may act on every upload of that key.
     :param key: called with (request, filename, metadata), gives a new object's name below the
         prefix; a random one before the file's own if None.
     :param max_size_bytes: of an object. Held by the form of a small file and, since S3 cannot
@@ -49,10 +57,16 @@ class DirectHandler:
     :param expires_seconds: life time of URLs and forms.
     :param extra: of every object, as the driver's upload methods take it (ACL, metadata).
     :param cors: for the app's own pages. The bucket needs a rule of its own, with ETag exposed.
-    :param secret: of the app, 16 bytes or more, the same in all processes: signs the URL of the
-        completion that ``/sign`` gives out. Needed there if ``max_size_bytes`` is to hold.
-    :param sts: gives temporary credentials (:mod:`.direct_sts`); None answers ``/s3/sts`` with 404.
+    :param secret: of the app, 16 bytes or more, the same in all processes: signs the URLs of this
+        handler that ``/sign`` gives out. Needed there if ``max_size_bytes`` is to hold, and for
+        resuming uploads of more than a thousand parts.
+    :param sts: gives temporary credentials: an STS client as boto3 makes one, or a function
+        (:mod:`.direct_sts`); None answers ``/s3/sts`` with 404.
     :param base_path: of all of it; ``""`` where the framework's mount is it.
+    :param public_url: the handler's URL as browsers see it, where a proxy changes it: ``/sign``
+        gives out URLs of this handler too.
+    :param trust_forwarded: believe Forwarded, X-Forwarded-Proto and -Host for them; only behind a
+        proxy that sets them itself.
     """
 
     def __init__(
@@ -69,27 +83,33 @@ class DirectHandler:
         extra: Mapping[str, Any] | None = None,
         cors: Cors | None = None,
         secret: bytes | None = None,
-        sts: StsSource | None = None,
+        sts: Any = None,
         base_path: str = "",
         trust_forwarded: bool = False,
         public_url: str | None = None,
     ) -> None:
-        if not callable(authorize):
-            raise TypeError("authorize must be a function of (request, action, key)")
+        for name, given in (("authorize", authorize), ("key", key or default_key)):
+            if not callable(given) or is_coroutine_function(given):
+                raise TypeError(f"{name} must be a plain function: handlers run in threads")
         if prefix.startswith("/") or {".", ".."} & set(prefix.split("/")):
             raise ValueError(f"prefix must begin a key: {prefix!r}")
         if max_size_bytes is not None and max_size_bytes < 0:
             raise ValueError("max_size_bytes must not be negative")
         if sts is not None and max_size_bytes is not None:
             raise ValueError("credentials cannot be held to max_size_bytes: give one of sts and it")
-        if secret is not None and len(secret) < 16:
+        if secret is not None and (not isinstance(secret, bytes) or len(secret) < 16):
             raise ValueError("secret must have 16 bytes or more")
+        if isinstance(content_types, str):
+            raise TypeError("content_types is a list of types")
+        check_expires(expires_seconds)
         base = base_path.rstrip("/")
+        if base and not base.startswith("/"):
+            raise ValueError(f"base_path must begin with a slash: {base_path!r}")
         self._addresses = Addresses(
             base_path=base, trusts_forwarded=trust_forwarded, public_url=public_url
         )
         self._cors = cors
-        self._sts = sts
+        self._sts = None if sts is None else source_of(sts)
         self._counters = Counters()
         store = DirectStore(
             driver=driver,
@@ -110,19 +130,22 @@ class DirectHandler:
         self._signing = Signing(self._rules, self._addresses, secret)
 
     def handle(self, request: Request) -> Response:
-        """Answer one request; it never raises. Errors are ``{"error": text}``."""
+        """Answer one request; it never raises. Errors are ``{"error": text, "message": text}``."""
         method = request.method.upper()
-        request = replace(request, method=method)
+        # A HEAD is answered as its GET would be, without the body, as Companion's does.
+        request = replace(request, method="GET" if method == "HEAD" else method)
         try:
             response = self._answered(request)
         except Exception as error:
             response = _as_json(refusal_of(error), error)
+        if method == "HEAD":
+            response = replace(response, body=())
         if self._cors is not None:
             response = self._cors.applied(
                 request,
                 response,
-                methods=("GET", "POST", "DELETE", "OPTIONS"),
-                headers=("Authorization", "Content-Type", "X-CSRF-Token", "X-CSRFToken"),
+                methods=_METHODS,
+                headers=_HEADERS,
                 exposed=("Location", "ETag"),
             )
         self._counters.add(f"requests_{method if method in ('GET', 'POST', 'DELETE') else 'other'}")
@@ -139,12 +162,11 @@ class DirectHandler:
         if path is None:
             raise Refuse(404, "nothing is here")
         if request.method == "OPTIONS":
-            return Response(status=204)
+            return Response(status=204, headers=(("Allow", ", ".join(_METHODS)),))
         place, _, rest = path.partition("/")
-        if path == "s3/sts" and request.method == "GET" and self._sts is not None:
+        if path in ("s3/sts", "s3/sts/") and request.method == "GET" and self._sts is not None:
             rules = self._rules
-            if rules.authorize(request, "credentials", rules.prefix) is False:
-                raise Refuse(403, "not allowed")
+            rules.ask(request, "credentials", rules.prefix)
             return credentials_answer(self._sts, request, rules)
         if place == "s3":
             return self._companion.answer(request, rest)
@@ -156,7 +178,7 @@ class DirectHandler:
 
 
 def _as_json(response: Response, error: Exception) -> Response:
-    """Give an error as Companion's clients read it."""
+    """Give an error as clients read it: Companion's S3 says ``error``, Uppy 5 shows ``message``."""
     text = b"".join(response.body).decode("utf-8", "replace").strip()
     if response.status == 400 and not isinstance(error, Refuse):
         text = str(error)  # What is wrong with the client's own words; it never holds a secret.
@@ -165,4 +187,4 @@ def _as_json(response: Response, error: Exception) -> Response:
         for name, value in response.headers
         if name.lower() not in ("content-type", "content-length")
     }
-    return json_response(response.status, {"error": text}, kept)
+    return json_response(response.status, {"error": text, "message": text}, kept)

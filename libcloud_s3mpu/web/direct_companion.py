@@ -5,7 +5,7 @@
 ``GET s3/params``                         ``{method, url, fields, expires}`` of a form
 ``POST s3/multipart``                     ``{key, uploadId, bucket}``
 ``GET s3/multipart/ID?key=``              ``[{PartNumber, ETag, Size}, ...]``
-``GET s3/multipart/ID/N?key=``            ``{url, expires}``
+``GET s3/multipart/ID/N?key=``            ``{url, expires}``; with ``sha256=`` for that body alone
 ``GET s3/multipart/ID/batch?key=``        ``{presignedUrls: {N: url, ...}}``
 ``POST s3/multipart/ID/complete?key=``    ``{location, key, bucket}``
 ``DELETE s3/multipart/ID?key=``           ``{}``
@@ -23,6 +23,8 @@ from .messages import Refuse, Request, Response, json_response
 from .direct_rules import DirectRules, read_json, part_numbers
 
 _METADATA = re.compile(r"metadata\[([^\]]*)\]")
+#: A path's own last word and a slash behind it; what may be an upload's id keeps its slash.
+_WORD_AND_SLASH = re.compile(r"^(params|multipart|multipart/.+/(?:complete|batch|[0-9]+))/$")
 
 
 class Companion:
@@ -34,9 +36,12 @@ class Companion:
 
     def answer(self, request: Request, path: str) -> Response:
         """Answer a request of ``s3/<path>``."""
-        if path == "params" and request.method == "GET":
+        path = _WORD_AND_SLASH.sub(r"\1", path)  # As Express has it, which Companion is made with.
+        if path == "params":
+            _only(request, "GET")
             return self._form(request)
-        if path == "multipart" and request.method == "POST":
+        if path == "multipart":
+            _only(request, "POST")
             return self._begin(request)
         place, _, rest = path.partition("/")
         if place != "multipart" or not rest:
@@ -48,18 +53,15 @@ class Companion:
             return self._sign_many(request, upload_id)
         if request.method == "GET" and upload_id and re.fullmatch(r"-?[0-9.]+", last):
             return self._sign_one(request, upload_id, last)
-        if request.method == "GET":
-            return self._list(request, rest)
-        if request.method == "DELETE":
-            return self._abort(request, rest)
-        raise Refuse(405, "no such method here")
+        _only(request, "GET", "DELETE")
+        return self._list(request, rest) if request.method == "GET" else self._abort(request, rest)
 
     def _form(self, request: Request) -> Response:
         given = request.parameters
         pairs = ((_METADATA.fullmatch(name), value) for name, value in given.items())
         metadata = self._rules.metadata({m.group(1): value for m, value in pairs if m})
         kind = self._rules.content_type(given.get("type"))
-        key = self._rules.new_key(request, given.get("filename", ""), metadata)
+        key = self._new_key(request, given.get("filename", ""), metadata)
         form = self._store.form(key, kind, metadata)
         return json_response(
             200,
@@ -76,7 +78,7 @@ class Companion:
         metadata = self._rules.metadata(given.get("metadata"))
         kind = self._rules.content_type(given.get("type"))
         self._rules.size(given.get("size"))
-        key = self._rules.new_key(request, given.get("filename", ""), metadata)
+        key = self._new_key(request, given.get("filename", ""), metadata)
         upload_id = self._store.begin(key, kind, metadata)
         bucket = self._store.container.name
         return json_response(200, {"key": key, "uploadId": upload_id, "bucket": bucket})
@@ -88,8 +90,12 @@ class Companion:
     def _sign_one(self, request: Request, upload_id: str, number: str) -> Response:
         key = self._key(request, "sign")
         [wanted] = part_numbers(number, self._rules)
-        urls = self._store.sign_parts(key, upload_id, [wanted])
-        return json_response(200, {"url": urls[wanted], "expires": self._store.expires_seconds})
+        sha256 = request.parameters.get("sha256")
+        if sha256 is not None:
+            url = self._store.sign_body(key, upload_id, wanted, sha256)
+        else:
+            url = self._store.sign_parts(key, upload_id, [wanted])[wanted]
+        return json_response(200, {"url": url, "expires": self._store.expires_seconds})
 
     def _sign_many(self, request: Request, upload_id: str) -> Response:
         key = self._key(request, "sign")
@@ -112,8 +118,19 @@ class Companion:
         self._store.abort(self._key(request, "abort"), upload_id)
         return json_response(200, {})
 
+    def _new_key(self, request: Request, filename: Any, metadata: dict[str, str]) -> str:
+        key = self._rules.new_key(request, filename, metadata)
+        if not filename:  # As Companion 6.2 has it; a body that never arrived looks so as well.
+            raise Refuse(400, "filename is missing")
+        return key
+
     def _key(self, request: Request, action: str) -> str:
         return self._rules.allowed(request, action, request.parameters.get("key"))
+
+
+def _only(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        raise Refuse(405, "no such method here", {"Allow": ", ".join([*methods, "OPTIONS"])})
 
 
 def listed(parts: Any) -> list[dict[str, Any]]:

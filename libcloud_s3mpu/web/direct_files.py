@@ -3,7 +3,7 @@
 
 ============================================== =============================================
 ``POST files/?multipart=True``                 ``{"key", "size", "ctype"}`` -> ``{key, uploadId}``
-``POST files/KEY?multipart=True``              the same, with the key in the path
+``POST files/KEY/?multipart=True``             the same, with the key in the path
 ``GET files/KEY/ID/N,N,.../presigned``         ``{presignedUrls: {N: url, ...}}``
 ``GET files/KEY/ID/parts``                     ``[{PartNumber, ETag, Size}, ...]``
 ``POST files/KEY/ID/complete``                 ``{location, checksum}``
@@ -11,7 +11,8 @@
 ============================================== =============================================
 
 Here the client names the key, below the prefix: ``authorize`` must know whose it is. A key may hold
-slashes; an upload's id that holds any is given out in base64, since it must be one segment.
+slashes, at its end only where the body names it; an upload's id that holds any is given out in
+base64, since it must be one segment. A slash behind a path changes nothing.
 """
 
 from __future__ import annotations
@@ -36,24 +37,27 @@ class Files:
 
     def answer(self, request: Request, path: str) -> Response:
         """Answer a request of ``files/<path>``."""
+        path = path.removesuffix("/")
         if request.method == "POST" and request.parameters.get("multipart", "").lower() == "true":
             return self._begin(request, path)
         head, _, action = path.rpartition("/")
         actions = {
-            ("GET", "presigned"): self._sign,
-            ("GET", "parts"): self._list,
-            ("POST", "complete"): self._complete,
-            ("DELETE", "abort"): self._abort,
+            "presigned": ("GET", self._sign),
+            "parts": ("GET", self._list),
+            "complete": ("POST", self._complete),
+            "abort": ("DELETE", self._abort),
         }
-        found = actions.get((request.method, action))
+        method, found = actions.get(action, ("POST", None))
+        if request.method != method:
+            raise Refuse(405, "no such method here", {"Allow": f"{method}, OPTIONS"})
         if found is None:
-            raise Refuse(404, "nothing is here")
+            raise Refuse(400, "only uploads with multipart=True begin here")
         return found(request, head)
 
     def _begin(self, request: Request, path: str) -> Response:
         given = read_json(request)
         name = path or given.get("key")
-        if path and given.get("key", path) != path:
+        if path and given.get("key", path) not in (path, f"{path}/"):
             raise Refuse(400, "two keys are named")
         if not isinstance(name, str) or not name:
             raise Refuse(400, "key is missing")

@@ -12,6 +12,7 @@ import re
 import json
 import uuid
 import fnmatch
+import inspect
 from typing import Any
 from dataclasses import dataclass
 from collections.abc import Mapping, Callable, Sequence
@@ -31,6 +32,12 @@ def default_key(request: Request, filename: str, metadata: Mapping[str, str]) ->
     """Give a name that nobody can guess, and the file's own for people to read."""
     plain = _UNSAFE.sub("_", filename.replace("\\", "/").rpartition("/")[2])[-100:]
     return f"{uuid.uuid4()}-{plain}" if plain.strip(". ") else str(uuid.uuid4())
+
+
+def is_coroutine_function(given: object) -> bool:
+    """Tell whether calling it gives something to await, which is true whatever comes of it."""
+    called = getattr(given, "__call__", None)  # noqa: B004 - of an object that is called
+    return inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(called)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +71,28 @@ class DirectRules:
         # Browsers and proxies remove such segments from URLs: they would lead out of the prefix.
         if not key.startswith(self.prefix) or key == self.prefix or {".", ".."} & set(segments):
             raise Refuse(403, "this key is not yours")
-        if self.authorize(request, action, key) is False:
-            raise Refuse(403, "not allowed")
+        try:
+            key.encode()
+        except UnicodeEncodeError as error:  # Half a surrogate pair, which JSON can hold.
+            raise Refuse(400, "this key is no text") from error
+        self.ask(request, action, key)
         return key
+
+    def ask(self, request: Request, action: str, key: str) -> None:
+        """Ask the app; only what is true allows.
+
+        A function that forgets to answer in one of its branches must not open the bucket.
+
+        :raises Refuse: 403 if it does not.
+        """
+        answer = self.authorize(request, action, key)
+        if inspect.isawaitable(answer):
+            close = getattr(answer, "close", None)
+            if close is not None:
+                close()
+            raise TypeError("authorize gave something to await; it must be a plain function")
+        if not answer:
+            raise Refuse(403, "not allowed")
 
     def content_type(self, given: Any) -> str:
         """Give the type of a new object.
@@ -137,7 +163,7 @@ def part_numbers(text: str, rules: DirectRules) -> list[int]:
     :raises Refuse: 400 unless all are numbers that a part can have.
     """
     most = int(rules.store.driver.ex_limits.max_parts)
-    pieces = text.split(",")
+    pieces = [piece.strip(" ") for piece in text.split(",")]
     if len(pieces) > most or not all(re.fullmatch(r"[0-9]{1,6}", piece) for piece in pieces):
         raise Refuse(400, f"part numbers are 1 to {most}")
     numbers = [int(piece) for piece in pieces]

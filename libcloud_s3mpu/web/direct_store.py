@@ -19,13 +19,14 @@ from ..sessions import endpoint_of
 from ..arguments import naming, place_of, target_of
 from ..protocol.direct import PartsMismatchError, part_of
 from ..protocol.errors import (
+    ServiceError,
     SourceSizeError,
-    ObjectMissingError,
     UploadMissingError,
     InvalidRequestError,
 )
+from ..transfer.single import first_part, find_object
+from ..protocol.listing import PAGE
 from ..protocol.session import State, UploadedPart, UploadSession
-from ..transfer.attempt import retried
 from ..transfer.cleanup import abort_upload
 from ..transfer.complete import complete_upload
 from ..protocol.integrity import unchecked
@@ -50,9 +51,17 @@ class DirectStore:
     extra: Mapping[str, Any]
 
     def begin(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
-        """Initiate a multipart upload; give its id."""
+        """Initiate a multipart upload; give its id.
+
+        :raises InvalidRequestError: if the metadata is more than the service takes.
+        """
         extra = self._extra(content_type, metadata)
-        found = self.driver.ex_initiate_upload(self.container, key, extra=extra)
+        try:
+            found = self.driver.ex_initiate_upload(self.container, key, extra=extra)
+        except ServiceError as error:
+            if error.s3_code == "MetadataTooLarge":  # S3 has 2 KB, others have more.
+                raise InvalidRequestError("the metadata is too large") from error
+            raise
         return str(found.upload_id)
 
     def parts(self, key: str, upload_id: str) -> list[UploadedPart]:
@@ -69,15 +78,29 @@ class DirectStore:
         :raises UploadMissingError: if it has not.
         """
         wire.check_upload_id(upload_id)
-        target = self._target(key)
-        request = wire.list_parts_request(target, upload_id=upload_id, max_parts=1)
-        sender = self.driver._transport
         with naming(self.driver):
-            retried(
-                lambda _: wire.list_parts_result(request, sender.call(request)),
+            first_part(
+                self.driver._transport,
+                self._target(key),
+                upload_id,
                 policy=self.driver.ex_options.retry,
-                sender=sender,
             )
+
+    def has_many_parts(self, key: str, upload_id: str) -> bool:
+        """Tell whether an upload has parts that S3's first page of them does not name.
+
+        :raises UploadMissingError: if this key has no such upload.
+        """
+        wire.check_upload_id(upload_id)
+        with naming(self.driver):
+            page = first_part(
+                self.driver._transport,
+                self._target(key),
+                upload_id,
+                policy=self.driver.ex_options.retry,
+                after=PAGE,
+            )
+        return any(part.part_number > PAGE for part in page.parts)
 
     def sign_parts(self, key: str, upload_id: str, numbers: Sequence[int]) -> dict[int, str]:
         """Give a URL for each part of an upload that is there.
@@ -89,6 +112,19 @@ class DirectStore:
         )
         self.check(key, upload_id)
         return urls
+
+    def sign_body(self, key: str, upload_id: str, number: int, sha256: str) -> str:
+        """Give a URL for one part and for the one body that has this SHA-256.
+
+        :raises InvalidRequestError: for what is none; UploadMissingError.
+        """
+        target = self._target(key)
+        wire.check_upload_id(upload_id)
+        url: str = self.driver.ex_presigner(self.expires_seconds).body_url(
+            target.bucket, target.key, upload_id=upload_id, part_number=number, sha256=sha256
+        )
+        self.check(key, upload_id)
+        return url
 
     def form(self, key: str, content_type: str, metadata: Mapping[str, str]) -> Any:
         """Give the form that one object is POSTed with: this key, this type, no more bytes."""
@@ -118,15 +154,10 @@ class DirectStore:
         usual = (f"{self.driver.http_vendor_prefix}-storage-class", "STANDARD")
         return {n: v for n, v in described.headers.items() if n[:3] != "if-" and (n, v) != usual}
 
-    @property
-    def holds_to_nothing(self) -> bool:
-        """May an object be of any size, and is there nothing that it is to be described by?"""
-        return self.max_size_bytes is None and not self.extra
-
-    def put_url(self, key: str) -> str:
-        """Give a URL to PUT one object at, of any type and size."""
+    def put_url(self, key: str, headers: Mapping[str, str]) -> str:
+        """Give a URL to PUT one object at, of any type and size, with these headers."""
         url: str = self.driver.ex_get_object_upload_url(
-            self.container, key, expires_seconds=self.expires_seconds
+            self.container, key, expires_seconds=self.expires_seconds, headers=headers
         )
         return url
 
@@ -164,6 +195,7 @@ class DirectStore:
             upload_id=upload_id,
             state=State.OPEN,
             endpoint=endpoint_of(self.driver.connection.endpoint),
+            has_opaque_etags=not self.driver.ex_limits.has_md5_etags,
         )
         with naming(self.driver):
             stored = complete_upload(
@@ -249,17 +281,12 @@ class DirectStore:
     def _completed_before(self, key: str, named: Mapping[int, str]) -> str | None:
         """Give the object's ETag if it is the one that these parts make."""
         expected = checksums.composite_etag(named[number] for number in sorted(named))
-        request = wire.head_request(self._target(key))
-        sender = self.driver._transport
-        try:
-            _, stored = retried(
-                lambda _: wire.head_result(request, sender.call(request)),
-                policy=self.driver.ex_options.retry,
-                sender=sender,
-            )
-        except ObjectMissingError:
+        sender, policy = self.driver._transport, self.driver.ex_options.retry
+        with naming(self.driver):
+            found = find_object(sender, self._target(key), policy=policy)
+        if found is None or expected is None or found[1].etag != expected:
             return None
-        return stored.etag if expected is not None and stored.etag == expected else None
+        return expected
 
 
 def check_metadata(metadata: Any) -> dict[str, str]:

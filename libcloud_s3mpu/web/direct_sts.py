@@ -20,11 +20,35 @@ from .direct_rules import DirectRules
 #: Expiration (an aware datetime or ISO text), such as ``sts.get_federation_token(Name=...,
 #: Policy=policy, DurationSeconds=seconds)["Credentials"]`` of an STS client.
 StsSource = Callable[[Request, str, int], Mapping[str, Any]]
+#: What AWS's records show of whoever uses the credentials that an STS client gave.
+_NAME = "s3mpu-direct"
 
 #: The least that AWS gives (GetFederationToken, DurationSeconds, read 2026-11).
 _LEAST_SECONDS = 900
 #: Before they run out, browsers ask for new ones.
 _MARGIN_SECONDS = 300
+
+
+def source_of(sts: Any) -> StsSource:
+    """Give the function of what the app gave: that, or an STS client as boto3 makes one.
+
+    A client is asked for federated credentials, which its own keys must allow (a user's, no
+    role's: "GetFederationToken", AWS STS API Reference, read 2026-11).
+
+    :raises TypeError: if it is neither.
+    """
+    if callable(sts):
+        given: StsSource = sts
+        return given
+    if not hasattr(sts, "get_federation_token"):
+        raise TypeError("sts must be an STS client or a function of (request, policy, seconds)")
+
+    def federated(request: Request, policy: str, seconds: int) -> Mapping[str, Any]:
+        answer = sts.get_federation_token(Name=_NAME, Policy=policy, DurationSeconds=seconds)
+        found: Mapping[str, Any] = answer["Credentials"]
+        return found
+
+    return federated
 
 
 def policy_of(bucket: str, prefix: str) -> str:

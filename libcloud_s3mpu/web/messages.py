@@ -123,8 +123,14 @@ class Request:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The query's fields; of several of one name the last."""
-        return dict(parse_qsl(self.query, keep_blank_values=True, errors="strict"))
+        """The query's fields; of several of one name the last.
+
+        :raises Refuse: 400 if it is not UTF-8.
+        """
+        try:
+            return dict(parse_qsl(self.query, keep_blank_values=True, errors="strict"))
+        except UnicodeDecodeError as error:
+            raise Refuse(400, "a query that is not UTF-8\n") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ A thin skin: the environ becomes a :class:`~.messages.Request`, whose body is re
 
 from __future__ import annotations
 
+import io
 from http import HTTPStatus
 from typing import Any, Protocol
 from collections.abc import Mapping, Callable, Iterable, Iterator
@@ -46,7 +47,7 @@ def wsgi_app(
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = request_of_environ(environ, trailers=trailers)
         if request is None:
-            response = text_response(400, "a path that is not UTF-8\n")
+            response = text_response(400, "a path that is not UTF-8, or a length that is none\n")
             start_response("400 Bad Request", list(response.headers))
             return response.body
         response = handler.handle(request)
@@ -66,8 +67,11 @@ def request_of_environ(
 ) -> Request | None:
     """Make the request of an environ; a Django view has one in ``request.environ``.
 
-    None if the path is not UTF-8.
+    None if the path is not UTF-8, or the length no number: nothing can be read of such a body.
     """
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()):
+        return None
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -101,12 +105,13 @@ def request_of_environ(
 def _body(environ: Environ) -> InputBody:
     """Read as PEP 3333 allows: by Content-Length, or to the end where the server promises one."""
     source = environ["wsgi.input"]
-    # read(n) waits for all n bytes, so a stalled client keeps back what has arrived of them; read1,
-    # where a server's reader has it, does not. Elsewhere the pieces are small.
-    read = getattr(source, "read1", None) or (lambda size: source.read(min(size, _PIECE_BYTES)))
-    text = environ.get("CONTENT_LENGTH") or ""
-    if text.isascii() and text.isdigit():
-        return InputBody(read, int(text))
+    # read(n) waits for all n bytes, so a stalled client keeps back what has arrived of them; read1
+    # does not. Of exact types only: a middleware's wrapper that counts or decodes in read() may
+    # have inherited a read1() that goes past it. Elsewhere the pieces are small.
+    knows_read1 = type(source) in (io.BufferedReader, io.BytesIO)
+    read = source.read1 if knows_read1 else lambda size: source.read(min(size, _PIECE_BYTES))
+    if environ.get("CONTENT_LENGTH"):
+        return InputBody(read, int(environ["CONTENT_LENGTH"]))
     # gunicorn, waitress, mod_wsgi and Werkzeug's own server set it; elsewhere reading without a
     # length may block for ever.
     return InputBody(read, None if environ.get("wsgi.input_terminated") else 0)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from contextlib import contextmanager
 from dataclasses import dataclass
 from collections.abc import Iterator
 
@@ -47,6 +48,14 @@ class Served:
 
 @pytest.fixture
 def served(stage: Stage, endpoint: Endpoint, tmp_path: Path) -> Iterator[Served]:
+    with serving(stage, endpoint, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def serving(
+    stage: Stage, endpoint: Endpoint, folder: Path, *arguments: str, **more: str
+) -> Iterator[Served]:
     pytest.importorskip("click", reason="the command line needs click")
     environ = {
         **os.environ,
@@ -55,20 +64,31 @@ def served(stage: Stage, endpoint: Endpoint, tmp_path: Path) -> Iterator[Served]
         "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
         "AWS_ENDPOINT_URL": endpoint.url,
         "AWS_REGION": endpoint.region,
+        **more,
     }
     command = [sys.executable, "-W", "ignore", "-m", "libcloud_s3mpu", "serve"]
     command += [f"s3://{stage.container.name}/in", "--port", "0", "--part-size", "5MiB"]
     with subprocess.Popen(
-        [*command, "--set-cors"], env=environ, stdout=subprocess.PIPE, text=True
+        [*command, "--set-cors", *arguments], env=environ, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
         line = child.stdout.readline()
         try:
             assert line.startswith("a page to drop files on at http://127.0.0.1:"), line
-            yield Served(stage=stage, url=line.split()[-1], folder=tmp_path)
+            yield Served(stage=stage, url=line.split()[-1], folder=folder)
         finally:
             child.send_signal(signal.SIGINT)
     assert child.returncode == 130
+
+
+def test_a_page_behind_its_login(stage: Stage, endpoint: Endpoint, tmp_path: Path) -> None:
+    with serving(stage, endpoint, tmp_path, "--login", S3MPU_SERVE_PASSWORD="x y") as served:
+        # The browser sends it again with each call of the page.
+        served.url = served.url.replace("http://", "http://s3mpu:x%20y@")
+        tab = served.tab()
+        tab.give_files("#files", [served.file("a.bin", 6 * MIB), served.file("empty", 0)])
+        tab.until(f"{DONE} === 2")
+        assert sorted(stage.stored().values()) == [b"", data_of(6 * MIB)]
 
 
 def test_files_go_up_and_their_names_are_only_text(served: Served) -> None:

@@ -215,6 +215,14 @@ def test_who_is_not_allowed_gets_no_signature(stage: Stage, kind: str) -> None:
     assert 200 not in tab.answers("PUT", "/in/")
 
 
+def test_uppy_5_shows_why_it_was_refused(stage: Stage) -> None:
+    tab = stage.tab()
+    begun(tab, options(stage, "5", content_types=["image/*"]), ("a.txt", 11 * MIB))
+    tab.until("state.failed.length > 0", seconds=30)
+    assert "files of this type are not taken" in tab.run("state.failed")[0]
+    assert stage.unfinished() == []
+
+
 @unbounded
 def test_two_tabs_upload_the_same_name_at_once(stage: Stage, kind: str) -> None:
     given = options(stage, kind)

@@ -6,12 +6,14 @@ from __future__ import annotations
 import signal
 import socket
 import http.client
+from base64 import b64encode
 from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.fake_s3 import FakeS3
+from tests.web.real import free_port
 from tests.web.doors import Sent, SocketDoor, head_of
 from tests.cli.conftest import BUCKET, Cli, ended
 from tests.unit.test_cors import Bucket
@@ -73,6 +75,62 @@ def test_serve_shows_a_page_to_this_machine_alone(cli: Cli, fake: FakeS3) -> Non
     assert "warning" not in found.stderr
 
 
+def basic(password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {b64encode(f's3mpu:{password}'.encode()).decode()}"}
+
+
+@pytest.mark.parametrize("is_made_up", [True, False])
+def test_serve_asks_for_a_password_where_others_reach_it(cli: Cli, is_made_up: bool) -> None:
+    if not is_made_up:
+        cli.environ["S3MPU_SERVE_PASSWORD"] = "a pass"
+    child = cli.start("serve", "s3://bucket/in", "--tus", "--port", "0", "--host", "0.0.0.0")
+    assert child.stdout is not None and child.stderr is not None
+    line = child.stdout.readline().decode()
+    password = child.stderr.readline().decode().split()[7] if is_made_up else "a pass"
+    door = SocketDoor("serve", urlsplit(line.split()[-1]).port or 0, gives_trailers=False)
+    given = {**TUS, "Upload-Length": "5"}
+    assert door.send("POST", "/files", given).status == 401
+    assert door.send("POST", "/files", {**given, **basic("wrong")}).status == 401
+    assert door.send("POST", "/files", {**given, **basic(password)}).status == 201
+    child.send_signal(signal.SIGINT)
+    assert "a pass" not in ended(child).stderr
+
+
+def test_serve_asks_for_a_password_or_not_as_it_is_told(cli: Cli) -> None:
+    for arguments, status in (
+        (("--login",), 401),
+        (("--public-url", "https://files.example.org"), 401),
+        (("--public-url", "https://files.example.org", "--no-login"), 200),
+        (("--host", "0.0.0.0", "--no-login"), 200),
+    ):
+        port = free_port()
+        child = cli.start("serve", "s3://bucket/in", "--port", str(port), *arguments)
+        assert child.stdout is not None
+        line = child.stdout.readline().decode()
+        is_public = "--public-url" in arguments
+        assert ("at https://files.example.org/" in line) == is_public, line
+        host = "files.example.org" if is_public else f"localhost:{port}"
+        door = SocketDoor("serve", port, gives_trailers=False)
+        assert door.send("GET", "/", {"Host": host}).status == status, arguments
+        child.send_signal(signal.SIGINT)
+        ended(child)
+
+
+def test_serve_by_ipv6(cli: Cli) -> None:
+    child = cli.start("serve", "s3://bucket/in", "--tus", "--port", "0", "--host", "::1")
+    assert child.stdout is not None and child.stderr is not None
+    line = child.stdout.readline().decode()
+    if not line and b"cannot listen" in child.stderr.read():
+        pytest.skip("this machine has no IPv6")
+    where = urlsplit(line.split()[-1])
+    assert where.hostname == "::1"
+    with socket.create_connection(("::1", where.port or 0), 10) as client:
+        client.sendall(b"OPTIONS /files HTTP/1.0\r\nHost: [::1]\r\n\r\n")
+        assert b" 204 " in client.recv(4096)
+    child.send_signal(signal.SIGINT)
+    assert ended(child).code == 130
+
+
 def test_serve_says_what_keeps_pages_from_uploading(cli: Cli) -> None:
     child = cli.start("serve", "s3://bucket/in", "--port", "0")
     assert child.stdout is not None
@@ -85,6 +143,8 @@ def test_serve_with_options_of_the_other_kind(cli: Cli) -> None:
     assert cli("serve", "s3://bucket", "--expires", "5").code == 2
     assert cli("serve", "s3://bucket", "--base-path", "/x").code == 2
     assert cli("serve", "s3://bucket", "--tus", "--set-cors").code == 2
+    assert cli("serve", "s3://bucket", "--public-url", "files.example.org").code == 2
+    assert cli("serve", "s3://bucket", "--tus", "--public-url", "https://h").code == 2
     assert cli("serve", "s3://bucket", "--tus", "--base-path", "files").code == 2
 
 

@@ -455,6 +455,17 @@ def test_a_client_uploads_by_the_blueprint(s3: Service, app: Any, repository: Re
     assert body == DATA and headers["Content-Type"].startswith("text/plain")
 
 
+def test_a_slash_may_follow_the_key_as_in_oarepos_paths(
+    s3: Service, repository: Repository
+) -> None:
+    repository.abort()
+    answer = repository.http.post(f"{repository.place}/?multipart=True", json={"size": 3})
+    assert answer.status_code == 201, answer.data
+    assert f"{repository.place}/{answer.json['uploadId']}" in answer.json["complete_url"]
+    assert ObjectVersion.query.one().key == "a b.txt"
+    repository.http.delete(answer.json["abort_url"])
+
+
 def test_an_answer_to_complete_that_was_lost_is_given_again(
     s3: Service, repository: Repository
 ) -> None:

@@ -113,6 +113,41 @@ def test_an_upload_with_lent_keys_is_paused_and_resumed_by_others(s3: Service, l
     assert s3.stored(made.name) == whole(8) and not s3.fake.uploads
 
 
+def test_another_process_may_pause_it_again(s3: Service, lend: Any) -> None:
+    handle = lend().start()
+    for stop in (3, 5):
+
+        def source(handle: Any = handle, stop: int = stop) -> Iterator[bytes]:
+            for number, chunk in enumerate(chunks(8)):
+                if number == stop:
+                    handle.pause()
+                yield chunk
+
+        with pytest.raises(UploadPausedError):
+            handle.run(source())
+        handle = lend().reopen(handle.saved)
+    made = handle.run(chunks(8))
+    assert s3.stored(made.name) == whole(8) and not s3.fake.uploads
+    assert len(s3.fake.requests_of("InitiateMultipartUpload")) == 1
+
+
+def test_a_saved_upload_of_another_place_is_not_reopened(s3: Service, lend: Any) -> None:
+    handle = lend().start()
+
+    def source() -> Iterator[bytes]:
+        yield b"abcdefgh"
+        handle.pause()
+        yield b"ijklmnop"
+
+    with pytest.raises(UploadPausedError):
+        handle.run(source())
+    for change in ({"bucket": "other"}, {"baseKey": "elsewhere/"}, {"endpoint": "http://h:1"}):
+        with pytest.raises(InvalidRequestError):
+            lend(**change).reopen(handle.saved)
+    with pytest.raises(ValueError):
+        lend().reopen("{}")
+
+
 def test_without_a_refresh_the_end_of_the_keys_is_said(s3: Service, lend: Any) -> None:
     lent = lend()
     s3.fake.script("PutObject", faults.error("ExpiredToken"), forever=True)

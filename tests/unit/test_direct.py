@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+import hashlib
 import urllib.error
 import urllib.request
 from typing import Any
@@ -150,6 +151,22 @@ def test_a_url_is_good_for_its_part_and_nothing_else(s3: Service) -> None:
     assert s3.keys == [] and all(not upload.parts for upload in s3.fake.uploads.values())
     direct.abort()
     other.abort()
+
+
+def test_a_url_may_be_good_for_one_body_alone(s3: Service) -> None:
+    direct = begin(s3)
+    body = DATA[:5]
+    sha256 = hashlib.sha256(body).hexdigest()
+    url = direct.signed_part_url(1, sha256)
+    for wrong in (b"fghij", b"abcdef", b""):
+        digest = hashlib.sha256(wrong).hexdigest()
+        assert send(url, wrong, x_amz_content_sha256=digest)[0] == 403
+    assert send(url, body)[0] == 403
+    assert send(url, b"fghij", x_amz_content_sha256=sha256)[0] == 400
+    assert send(url, body, x_amz_content_sha256=sha256)[0] == 200
+    for number, digest in ((0, sha256), (1, "x"), (1, sha256.upper()), (1, None)):
+        with pytest.raises(InvalidRequestError):
+            direct.signed_part_url(number, digest)  # type: ignore[arg-type]
 
 
 def test_parts_that_are_not_the_declared_ones_complete_nothing(s3: Service) -> None:

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 from pathlib import Path
 from datetime import datetime, timezone, timedelta
+from dataclasses import replace
 from collections.abc import Iterator
 
 import pytest
@@ -255,6 +256,66 @@ def test_tls_needs_no_other_check_and_one_can_go_without(
         assert s3.stored() == DATA and not any("content-md5" in it.headers for it in parts)
 
 
+@pytest.mark.parametrize("concurrency", [1, None])
+def test_on_plain_http_a_server_that_can_signs_each_part_as_it_is(
+    concurrency: int | None, s3: Service, path: Path
+) -> None:
+    direct = begin(s3)
+    s3.fake.script("UploadPart", faults.corrupt_received(), part_number=2)
+    with DirectUploadClient(concurrency=concurrency, retry=AT_ONCE) as client:
+        client.upload(path, direct.as_dict(), direct)
+    parts = s3.fake.requests_of("UploadPart")
+    assert s3.stored() == DATA and s3.sent_parts().count(2) == 2
+    assert all("x-amz-content-sha256" in it.headers for it in parts)
+    assert not any("content-md5" in it.headers for it in parts)
+
+
+def test_one_put_is_signed_as_it_is_too(s3: Service, client: DirectUploadClient) -> None:
+    direct = begin(s3, 5, content_type="text/plain")
+    client.upload(b"abcde", direct.as_dict(), direct)
+    (put,) = s3.fake.requests_of("PutObject")
+    assert s3.stored() == b"abcde" and "x-amz-content-sha256" in put.headers
+
+
+@pytest.mark.parametrize("concurrency", [1, None])
+def test_a_service_that_knows_no_urls_for_one_body_gets_md5(
+    concurrency: int | None, s3: Service, path: Path
+) -> None:
+    s3.fake.script("UploadPart", faults.error("SignatureDoesNotMatch"), part_number=1)
+    with DirectUploadClient(concurrency=concurrency, retry=AT_ONCE) as client:
+        for _ in range(2):
+            direct = begin(s3)
+            client.upload(path, direct.as_dict(), direct)
+    first, *others = s3.fake.requests_of("UploadPart")
+    assert s3.stored() == DATA and "content-md5" not in first.headers
+    # One part has told it, for all that follow.
+    assert len(others) == 2 * 9 and all("content-md5" in it.headers for it in others)
+
+
+def test_an_interrupt_does_not_wait_long(
+    s3: Service, client: DirectUploadClient, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from libcloud_s3mpu import direct_client
+
+    seen: list[bool] = []
+    real = direct_client.drain
+
+    def drain(*args: Any, **options: Any) -> int:
+        seen.append(options["is_interrupt"])
+        return real(*args, **options)
+
+    monkeypatch.setattr(direct_client, "drain", drain)
+    for error in (KeyboardInterrupt(), RuntimeError()):
+
+        def stop(done: int, total: int, error: BaseException = error) -> None:
+            raise error
+
+        client.on_progress = stop
+        with pytest.raises(type(error)):
+            client.upload(path, begin(s3).as_dict())
+    assert seen == [True, False]
+
+
 def test_a_check_that_no_url_allows_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="checksum"):
         DirectUploadClient(checksum="crc32")
@@ -275,6 +336,19 @@ def test_what_stands_is_not_sent_again(s3: Service, client: DirectUploadClient, 
     assert sorted(filter(None, sent)) == [2, 3, 5, 6, 7, 8, 9]
     assert app.calls == ["list", "complete"]
     assert told == sorted(told) and told[-1] == len(DATA) and len(told) == 9
+
+
+def test_etags_that_are_no_md5_are_not_compared(s3: Service, path: Path) -> None:
+    s3.driver.ex_limits = replace(s3.driver.ex_limits, has_md5_etags=False)  # type: ignore[misc]
+    s3.fake.script("UploadPart", faults.etag("0" * 32), part_number=2)
+    direct = begin(s3)
+    with DirectUploadClient(checksum="md5", retry=AT_ONCE) as client:
+        with pytest.raises(PartsMismatchError):  # The fake's own list has another one.
+            client.upload(path, direct.as_dict(), App(direct))
+        assert s3.sent_parts().count(2) == 1
+        before = len(s3.fake.requests_of("UploadPart"))
+        client.upload(path, direct.as_dict(), App(direct), is_resumed=True)
+    assert len(s3.fake.requests_of("UploadPart")) == before and s3.stored() == DATA
 
 
 @pytest.mark.parametrize("is_app", [True, False])

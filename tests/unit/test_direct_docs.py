@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from libcloud.storage.base import Container
 
-from tests.fake_s3 import REGION, ACCESS_KEY, SECRET_KEY, FakeS3, FakeServer
+from tests.fake_s3 import REGION, ACCESS_KEY, SECRET_KEY, FakeServer
 from tests.unit.small import close_driver
+from tests.unit.test_cors import Bucket
 from libcloud_s3mpu.driver import AmazonS3MultipartDriver
 
 PAGE = Path(__file__).parents[2] / "docs" / "direct.md"
@@ -21,7 +22,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     assert len(examples) >= 8
-    fake = FakeS3(buckets=("bucket",))
+    fake = Bucket(buckets=("bucket",))
     with FakeServer(fake) as server:
         driver = AmazonS3MultipartDriver(
             ACCESS_KEY,
@@ -34,6 +35,9 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         names: dict[str, Any] = {"driver": driver, "container": Container("bucket", {}, driver)}
         for example in examples:
             exec(compile(example, str(PAGE), "exec"), names)
+        close_driver(names["lent"].driver)
         close_driver(driver)
-    assert sorted(fake.objects["bucket"]) == ["in/a.txt", "in/b.png", "in/video.mp4"]
+    *direct, lent = sorted(fake.objects["bucket"])
+    assert direct == ["in/a.txt", "in/b.png", "in/video.mp4"] and lent.startswith("lent/")
+    assert fake.cors is not None
     assert not fake.uploads

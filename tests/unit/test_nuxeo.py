@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import io
 import json
+import shelve
+import shutil
+import dbm.dumb
 from typing import Any
 from pathlib import Path
 from datetime import datetime, timezone, timedelta
+from contextlib import closing
 from collections.abc import Iterator
 
 import pytest
@@ -147,6 +151,76 @@ def test_a_run_that_failed_goes_on_as_a_paused_one(nuxeo: Nuxeo, path: str) -> N
     assert nuxeo.s3.fake.uploads and store
     upload(nuxeo, path, store).run()
     assert nuxeo.s3.stored(nuxeo.completed[0]["key"]) == DATA and not nuxeo.s3.fake.uploads
+
+
+def test_a_killed_process_goes_on(nuxeo: Nuxeo, path: str) -> None:
+    """What the store knew when the third part was there is all that the next process has."""
+    store: dict[str, str] = {}
+    kept: list[dict[str, str]] = []
+    second = upload(nuxeo, path, store, after(3, lambda: kept.append(dict(store))))
+    nuxeo.s3.fake.script("UploadPart", faults.error("AccessDenied"), part_number=5)
+    with pytest.raises(S3MultipartError):
+        second.run()
+    assert upload(nuxeo, path, kept[0]).run() == {"uid": "document"}
+    assert nuxeo.s3.stored(nuxeo.completed[0]["key"]) == DATA
+    assert len(nuxeo.s3.fake.requests_of("InitiateMultipartUpload")) == 1
+    assert kept[0] == {} and not nuxeo.s3.fake.uploads
+
+
+def test_a_shelf_is_written_at_each_step(nuxeo: Nuxeo, path: str, tmp_path: Path) -> None:
+    """What is in its files while it is open is what a killed process leaves."""
+    seen: list[bytes] = []
+
+    def look() -> None:
+        for file in tmp_path.glob("kept*"):
+            shutil.copy(file, tmp_path / f"then-{file.name}")
+        with closing(dbm.dumb.open(str(tmp_path / "then-kept"), "r")) as left:
+            seen.append(left[path])
+
+    database: Any = dbm.dumb
+    with shelve.Shelf(database.open(str(tmp_path / "kept"), "c")) as opened:
+        shelf: Any = opened
+        upload(nuxeo, path, shelf, after(3, look)).run()
+    (text,) = seen
+    assert b"batch-1" in text and b"upload_id" in text
+
+
+def test_a_process_that_is_killed_before_it_tells_the_server(nuxeo: Nuxeo, path: str) -> None:
+    store: dict[str, str] = {}
+    tell, nuxeo.complete = nuxeo.complete, _killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        upload(nuxeo, path, store).run()
+    nuxeo.complete = tell  # type: ignore[method-assign]
+    before = len(nuxeo.s3.fake.requests)
+    upload(nuxeo, path, store).run()
+    (done,) = nuxeo.completed
+    assert nuxeo.s3.stored(done["key"]) == DATA and len(nuxeo.s3.fake.requests) == before
+
+
+def _killed(batch_id: str, **stored: Any) -> dict[str, Any]:
+    raise KeyboardInterrupt
+
+
+def test_an_upload_that_was_aborted_meanwhile_begins_anew(nuxeo: Nuxeo, path: str) -> None:
+    store: dict[str, str] = {}
+    nuxeo.s3.fake.script("UploadPart", faults.error("AccessDenied"), part_number=6)
+    with pytest.raises(S3MultipartError):
+        upload(nuxeo, path, store).run()
+    nuxeo.s3.fake.uploads.clear()
+    upload(nuxeo, path, store).run()
+    (done,) = nuxeo.completed
+    assert done["batch"] == "batch-1" and nuxeo.s3.stored(done["key"]) == DATA
+
+
+def test_a_resumed_upload_may_be_paused_again(nuxeo: Nuxeo, path: str) -> None:
+    store: dict[str, str] = {}
+    runs: list[Upload] = []
+    for parts in (2, 2):
+        runs.append(upload(nuxeo, path, store, after(parts, lambda: runs[-1].pause())))
+        with pytest.raises(UploadPausedError):
+            runs[-1].run()
+    upload(nuxeo, path, store).run()
+    assert nuxeo.s3.stored(nuxeo.completed[0]["key"]) == DATA and store == {}
 
 
 def test_a_small_file_is_one_put(nuxeo: Nuxeo, tmp_path: Path) -> None:

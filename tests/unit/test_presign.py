@@ -272,6 +272,7 @@ def test_a_form_says_all_its_conditions() -> None:
         {"object_name": "k", "min_size_bytes": 101},
         {"object_name": "k", "min_size_bytes": -1},
         {"object_name": "k", "content_type": "a/b", "content_type_prefix": "a/"},
+        {"object_name": "k/${filename}"},
     ],
 )
 def test_a_form_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import io
 import html
 import json
 import time
 import base64
+import hashlib
 import urllib.error
 import urllib.request
 from typing import Any
+from datetime import datetime, timezone, timedelta
+from functools import partial
 from contextlib import ExitStack
+from dataclasses import replace
 from urllib.parse import quote, unquote, urlsplit, urlencode
 from collections.abc import Callable, Iterator
 
@@ -19,9 +24,10 @@ import pytest
 from tests.web.doors import Sent, Answer, open_door
 from tests.unit.small import Service
 from tests.web.conftest import LIMITS
+from libcloud_s3mpu.protocol import xml
 from libcloud_s3mpu.web.cors import Cors
 from libcloud_s3mpu.web.direct import DirectHandler
-from libcloud_s3mpu.web.messages import Refuse
+from libcloud_s3mpu.web.messages import Refuse, Request, InputBody
 
 PREFIX = "people/7/"
 SECRET = b"sixteen bytes or more"
@@ -150,6 +156,19 @@ class TestCompanion:
             3
         ]
 
+    def test_one_part_is_signed_for_one_body(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        sha256 = hashlib.sha256(b"abcde").hexdigest()
+        url = direct.json("GET", direct.path(key, upload_id, "1", sha256=sha256))["url"]
+        given = {"x-amz-content-sha256": sha256}
+        assert s3(url, b"abcde")[0] == 403
+        assert s3(url, b"abcdx", **given)[0] == 400
+        assert s3(url, b"abcde", **given)[0] == 200
+        for wrong in ("", "x", sha256.upper(), f"{sha256}0"):
+            target = direct.path(key, upload_id, "1", sha256=wrong)
+            assert direct.send("GET", target).status == 400
+        assert direct.send("GET", direct.path(key, "nosuch", "1", sha256=sha256)).status == 404
+
     def test_aborting_leaves_nothing(self, direct: Direct) -> None:
         key, upload_id = direct.begin()
         direct.put_parts(key, upload_id, PARTS)
@@ -179,7 +198,7 @@ class TestCompanion:
         assert direct.handler.metrics()["requests_GET"] <= 2  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(
-        "filename", ["", "..", "/", "a/b", "x" * 500, "\x00", "ü\U0001f600", "."]
+        "filename", [" ", "..", "/", "a/b", "x" * 500, "\x00", "ü\U0001f600", "."]
     )
     def test_any_file_name_makes_a_key_below_the_prefix(
         self, direct: Direct, filename: str
@@ -194,6 +213,12 @@ class TestCompanion:
         )
         given = {"filename": "a.txt", "metadata": {"set": "s1"}}
         assert direct.json("POST", "/up/s3/multipart", given)["key"] == f"{PREFIX}s1/a.txt"
+
+    def test_too_much_metadata_is_the_clients_mistake(self, direct: Direct) -> None:
+        given = {"filename": "a", "metadata": {"x": "y" * 3000}}
+        answer = direct.send("POST", "/up/s3/multipart", given)
+        assert answer.status == 400 and b"metadata" in answer.body
+        assert direct.made.fake.uploads == {}
 
     def test_an_unknown_upload_is_not_found(self, direct: Direct) -> None:
         key, _ = direct.begin()
@@ -246,7 +271,21 @@ class TestCompanion:
         target = direct.path(key, upload_id, "batch", partNumbers=f"1,{number}")
         assert direct.send("GET", target).status == 400
 
-    @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff", b"[" * 100000, b'"x"'])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{}",
+            b'{"filename":""}',
+            b'{"type":"a/b"}',
+            b"{",
+            b"[]",
+            b"null",
+            b"\xff",
+            b"[" * 100000,
+            b'"x"',
+        ],
+    )
     def test_nonsense_is_the_clients_mistake(self, direct: Direct, body: bytes) -> None:
         assert direct.send("POST", "/up/s3/multipart", body).status == 400
 
@@ -254,6 +293,58 @@ class TestCompanion:
         key, upload_id = direct.begin()
         target = direct.path(key, upload_id, "complete")
         assert direct.send("POST", target, b" " * (3 * 1024 * 1024)).status == 413
+
+    def test_a_slash_behind_a_path_changes_nothing(self, direct: Direct) -> None:
+        made = direct.json("POST", "/up/s3/multipart/", {"filename": "a.txt", "type": "text/plain"})
+        key, upload_id = made["key"], made["uploadId"]
+        sent = direct.put_parts(key, upload_id, PARTS)
+        assert "url" in direct.json("GET", direct.path(key, upload_id, "1/"))
+        target = direct.path(key, upload_id, "batch/", partNumbers="1, 2")
+        assert set(direct.json("GET", target)["presignedUrls"]) == {"1", "2"}
+        assert "url" in direct.json("GET", "/up/s3/params/?filename=a")
+        direct.json("POST", direct.path(key, upload_id, "complete/"), {"parts": sent})
+        assert direct.made.stored(key) == b"".join(PARTS)
+
+    def test_head_is_get_without_its_body(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        for target in ("/up/s3/params?filename=a", direct.path(key, upload_id)):
+            answer = direct.send("HEAD", target)
+            assert (answer.status, answer.body) == (200, b"")
+            assert answer["Content-Type"] == "application/json"
+        assert direct.send("HEAD", direct.path(key, "nosuch")).status == 404
+
+    def test_wrong_methods_are_told_the_right_ones(self, direct: Direct) -> None:
+        key, upload_id = direct.begin()
+        for method, target, right in (
+            ("POST", "/up/s3/params", "GET"),
+            ("GET", "/up/s3/multipart", "POST"),
+            ("PUT", direct.path(key, upload_id, "1"), "DELETE"),
+            ("PATCH", direct.path(key, upload_id, "complete"), "DELETE"),
+            ("GET", "/up/sign", "POST"),
+            ("POST", "/up/sign/parts", "GET"),
+            ("GET", f"/up/files/x/{upload_id}/abort", "DELETE"),
+        ):
+            answer = direct.send(method, target)
+            assert answer.status == 405, (method, target, answer)
+            assert right in answer["Allow"]
+        assert "POST" in direct.send("OPTIONS", "/up/s3/multipart")["Allow"]
+
+    @pytest.mark.parametrize("query", ["key=%FF", "key=%C3%28", "%FF=x"])
+    def test_a_query_that_is_not_utf_8(self, direct: Direct, query: str) -> None:
+        _, upload_id = direct.begin()
+        for target in (f"/up/s3/multipart/{upload_id}?{query}", f"/up/s3/params?{query}"):
+            assert direct.send("GET", target).status == 400
+
+    @pytest.mark.parametrize(
+        "name", ["a+b c%20d.txt", "50%.txt", "q?a=b&c#d.txt", "ü/é.txt", "a//b.txt", "a/", " a "]
+    )
+    def test_keys_come_back_as_they_were_made(self, open_direct: Any, name: str) -> None:
+        direct = open_direct(key=lambda request, filename, metadata: filename)
+        key, upload_id = direct.begin(name)
+        assert key == f"{PREFIX}{name}"
+        sent = direct.put_parts(key, upload_id, PARTS)
+        direct.json("POST", direct.path(key, upload_id, "complete"), {"parts": sent})
+        assert direct.made.keys == [key]
 
     @pytest.mark.parametrize(
         "target", ["/", "/up", "/up/", "/up/s3", "/up/s3/sts", "/up/s3/multipart"]
@@ -265,10 +356,10 @@ class TestCompanion:
 class TestFiles:
     """oarepo's layout."""
 
-    @pytest.mark.parametrize("in_path", [True, False])
-    def test_an_upload(self, direct: Direct, in_path: bool) -> None:
+    @pytest.mark.parametrize("where", ["?", "{key}?", "{key}/?"])
+    def test_an_upload(self, direct: Direct, where: str) -> None:
         given = {"key": "data/ä b.csv", "size": 12, "ctype": "text/csv"}
-        where = f"{quote(given['key'])}?multipart=True" if in_path else "?multipart=True"
+        where = f"{where.format(key=quote(str(given['key'])))}multipart=True"
         made = direct.json("POST", f"/up/files/{where}", given)
         assert made["key"] == given["key"]
         base = f"/up/files/{quote(made['key'])}/{quote(made['uploadId'], safe='')}"
@@ -280,6 +371,17 @@ class TestFiles:
         done = direct.json("POST", f"{base}/complete", {"parts": sent})
         assert done["checksum"].startswith("etag:")
         assert direct.made.stored(f"{PREFIX}{made['key']}") == b"".join(PARTS)
+
+    def test_a_key_with_a_slash_at_its_end_is_named_in_the_body(self, direct: Direct) -> None:
+        made = direct.json("POST", "/up/files/?multipart=True", {"key": "x/"})
+        assert made["key"] == "x/"
+        assert [u.key for u in direct.made.fake.uploads.values()] == [f"{PREFIX}x/"]
+        assert direct.json("DELETE", f"/up/files/x//{made['uploadId']}/abort/") == {}
+        assert direct.made.fake.uploads == {}
+
+    def test_a_post_that_does_not_say_multipart(self, direct: Direct) -> None:
+        assert direct.send("POST", "/up/files/x", {}).status == 400
+        assert direct.made.fake.uploads == {}
 
     def test_aborting(self, direct: Direct) -> None:
         made = direct.json("POST", "/up/files/x?multipart=True")
@@ -314,11 +416,11 @@ class TestSign:
             etags.append(s3(signed["url"], data)[1])
         listing = self.sign(direct, method="GET", key=key, uploadId=upload_id)
         assert s3(listing["url"], None, "GET")[2].count(b"<Part>") == 3
-        xml = "".join(
+        named = "".join(
             f"<Part><PartNumber>{n}</PartNumber><ETag>{etag}</ETag></Part>"
             for n, etag in enumerate(etags, 1)
         )
-        body = f"<CompleteMultipartUpload>{xml}</CompleteMultipartUpload>".encode()
+        body = f"<CompleteMultipartUpload>{named}</CompleteMultipartUpload>".encode()
         url = self.sign(direct, method="POST", key=key, uploadId=upload_id)["url"]
         if limit is None:
             status, _, told = s3(url, body, "POST", Content_Type="application/xml")
@@ -346,10 +448,19 @@ class TestSign:
     def test_a_version_that_knows_no_forms_gets_a_plain_put(self, open_direct: Any) -> None:
         found = self.sign(open_direct(), method="PUT", key="a.txt")
         assert s3(found["url"], b"small", "PUT", Content_Type="text/x-any")[0] == 200
-        for bounded in ({"max_size_bytes": 9}, {"content_types": ["text/*"]}):
-            assert "fields" in self.sign(open_direct(**bounded), method="PUT", key="a.txt")
-        described = open_direct(extra={"acl": "private"})
-        assert "fields" in self.sign(described, method="PUT", key="a.txt")
+        bounded = open_direct(max_size_bytes=9)
+        assert "fields" in self.sign(bounded, method="PUT", key="a.txt")
+
+    def test_a_plain_put_is_held_to_what_describes_the_object(self, open_direct: Any) -> None:
+        direct = open_direct(extra={"acl": "private"}, content_types=["text/*"])
+        found = self.sign(direct, method="PUT", key="a.txt")
+        assert found["headers"] == {"Content-Type": "text/plain", "X-Amz-Acl": "private"}
+        assert s3(found["url"], b"small", "PUT", Content_Type="text/plain")[0] == 403
+        other = {**found["headers"], "Content-Type": "text/html"}
+        assert s3(found["url"], b"small", "PUT", **other)[0] == 403
+        assert s3(found["url"], b"small", "PUT", **found["headers"])[0] == 200
+        given = {"method": "PUT", "key": "a.html.png"}
+        assert direct.send("POST", "/up/sign", given).status == 415
 
     def test_a_type_that_is_not_told_is_left_to_the_browser(self, open_direct: Any) -> None:
         found = self.sign(open_direct(), method="POST", key="a.txt")
@@ -395,6 +506,33 @@ class TestSign:
     def test_what_is_not_signed(self, direct: Direct, given: Any) -> None:
         answer = direct.send("POST", "/up/sign", given)
         assert answer.status in (400, 403), answer
+
+    def test_more_parts_than_a_page_are_listed_by_the_handler(
+        self, open_direct: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("libcloud_s3mpu.web.direct_store.PAGE", 2)
+        for secret, is_own in ((SECRET, True), (None, False)):
+            direct = open_direct(secret=secret)
+            key, upload_id = direct.begin("a & b.txt")
+            given = {"method": "GET", "key": key, "uploadId": upload_id}
+            sent = direct.put_parts(key, upload_id, PARTS[:2])
+            assert "/bucket/" in self.sign(direct, **given)["url"]
+            sent = direct.put_parts(key, upload_id, PARTS)
+            url = urlsplit(self.sign(direct, **given)["url"])
+            assert (url.path == "/up/sign/parts") == is_own
+            if not is_own:
+                continue
+            answer = direct.send("GET", f"{url.path}?{url.query}")
+            assert (answer.status, answer["Content-Type"]) == (200, "application/xml")
+            root = xml.parse(answer.body)
+            assert xml.local_name(root) == "ListPartsResult"
+            parts = list(xml.children(root, "Part"))
+            assert [xml.text_of(part, "ETag") for part in parts] == [p["ETag"] for p in sent]
+            assert [xml.text_of(part, "PartNumber") for part in parts] == ["1", "2", "3"]
+            assert xml.text_of(root, "IsTruncated") == "false"
+            # It lists, and does nothing else.
+            wrong = f"/up/sign/complete?{url.query}"
+            assert direct.send("POST", wrong, b"<CompleteMultipartUpload/>").status == 403
 
     def test_the_way_by_the_handler_holds_only_as_it_was_signed(self, open_direct: Any) -> None:
         direct = open_direct(max_size_bytes=100, secret=SECRET)
@@ -459,7 +597,30 @@ class TestRules:
             "POST", "/up/s3/multipart", {"filename": "a"}
         )
         assert (answer.status, answer["WWW-Authenticate"]) == (401, "Bearer")
-        assert json.loads(answer.body) == {"error": "who are you?"}
+        told = json.loads(answer.body)
+        assert told == {"error": "who are you?", "message": "who are you?"}
+
+    @pytest.mark.parametrize("answer", [None, False, 0, "", []])
+    def test_only_what_is_true_allows(self, open_direct: Any, answer: Any) -> None:
+        direct = open_direct(authorize=lambda request, action, key: answer)
+        assert direct.send("POST", "/up/s3/multipart", {"filename": "a"}).status == 403
+        assert direct.made.fake.requests == []
+
+    def test_what_is_to_be_awaited_allows_nothing(self, open_direct: Any) -> None:
+        async def later(request: Any, action: str, key: str) -> bool:
+            return True
+
+        class Called:
+            async def __call__(self, request: Any, action: str, key: str) -> bool:
+                return True
+
+        for wrong in (later, Called(), partial(later)):
+            for name in ("authorize", "key"):
+                with pytest.raises(TypeError, match=name):
+                    open_direct(**{name: wrong})
+        direct = open_direct(authorize=lambda *given: later(*given))
+        assert direct.send("POST", "/up/s3/multipart", {"filename": "a"}).status == 500
+        assert direct.made.fake.requests == []
 
     @pytest.mark.parametrize(
         ("kind", "status"),
@@ -524,6 +685,23 @@ class TestRules:
         [(policy, _)] = seen
         assert policy["Statement"][0]["Resource"] == f"arn:aws:s3:::bucket/{PREFIX}*"
 
+    def test_an_sts_client_is_asked_for_federated_credentials(self, open_direct: Any) -> None:
+        asked: list[dict[str, Any]] = []
+
+        class Client:  # As boto3.client("sts") is.
+            def get_federation_token(self, **given: Any) -> Any:
+                asked.append(given)
+                until = datetime.now(timezone.utc) + timedelta(seconds=1000)
+                keys = {"AccessKeyId": "A", "SecretAccessKey": "S", "SessionToken": "T"}
+                return {"Credentials": {**keys, "Expiration": until}}
+
+        answer = open_direct(sts=Client()).send("GET", "/up/s3/sts/")
+        assert answer.status == 200
+        assert json.loads(answer.body)["credentials"]["AccessKeyId"] == "A"
+        [given] = asked
+        assert (given["DurationSeconds"], given["Name"]) == (900, "s3mpu-direct")
+        assert f"bucket/{PREFIX}*" in given["Policy"]
+
     def test_settings_that_contradict_each_other(self, made: Service) -> None:
         for options in (
             {"sts": lambda *_: {}, "max_size_bytes": 5},
@@ -531,11 +709,53 @@ class TestRules:
             {"prefix": "a/../b"},
             {"secret": b"short"},
             {"max_size_bytes": -1},
+            {"secret": "a text of sixteen letters"},
+            {"base_path": "direct"},
+            {"expires_seconds": 604_801},
         ):
             with pytest.raises(ValueError):
                 DirectHandler(made.driver, made.container, **{"authorize": yes, **options})
+        for wrong in ({"content_types": "image/*"}, {"sts": object()}, {"authorize": None}):
+            with pytest.raises(TypeError):
+                DirectHandler(made.driver, made.container, **{"authorize": yes, **wrong})
         with pytest.raises(TypeError):
             DirectHandler(made.driver, made.container)  # type: ignore[call-arg]
+
+    @pytest.mark.parametrize(
+        ("base", "mount", "path"),
+        [
+            ("", "", "/s3/params"),
+            ("", "/direct", "/s3/params"),
+            ("/direct", "", "/direct/s3/params"),
+            ("/direct", "/direct", "/s3/params"),
+            ("/direct", "/app/direct", "/s3/params"),
+            ("/direct", "/app/direct", "/direct/s3/params"),
+            ("/direct/", "/app", "/direct/s3/params"),
+            ("/api/direct", "/api", "/direct/s3/params"),
+        ],
+    )
+    def test_wherever_it_is_mounted(self, made: Service, base: str, mount: str, path: str) -> None:
+        made.driver.ex_limits = LIMITS
+        options: dict[str, Any] = {"authorize": yes, "max_size_bytes": 9, "secret": SECRET}
+        handler = DirectHandler(made.driver, made.container, "in/", base_path=base, **options)
+        request = Request(
+            method="GET", path=path, mount=mount, headers={"host": "h"}, query="filename=a"
+        )
+        assert handler.handle(request).status == 200
+        upload_id = made.driver.ex_initiate_upload(made.container, "in/x").upload_id
+        body = json.dumps({"method": "POST", "key": "in/x", "uploadId": upload_id}).encode()
+        given = replace(
+            request,
+            method="POST",
+            path=path.replace("s3/params", "sign"),
+            body=InputBody(io.BytesIO(body).read, len(body)),
+        )
+        answer = handler.handle(given)
+        url = json.loads(b"".join(answer.body))["url"]
+        below = path.replace(base, "", 1) if base and mount.endswith(base) else path
+        whole = f"{mount}{below}".replace("s3/params", "sign/complete")
+        assert url.startswith(f"http://h{whole}?")
+        made.driver.ex_abort_upload(made.container, "in/x", upload_id)
 
 
 #: Keys that are not below the prefix, or try to get out of it, or are another user's.
@@ -543,6 +763,7 @@ FOREIGN_KEYS = [
     "", "x", "people/8/x", "people/7", "people/7/", "people/70/x", "/people/7/x", "people/7/../8/x",
     "people/7/./x", "people/7/..", "PEOPLE/7/x", "people%2F7%2Fx", "people/7%2Fx", " people/7/x",
     "\x00people/7/x", "people\\7\\x", "./people/7/x", "people//7/x", "../people/7/x",
+    "people/7/a/../../8/x", "people/7/x/.",
 ]  # fmt: skip
 
 
@@ -592,6 +813,25 @@ class TestHostileClients:
         keys = [upload.key for upload in direct.made.fake.uploads.values()]
         assert all(found.startswith(PREFIX) and ".." not in found.split("/") for found in keys)
 
+    def test_half_a_surrogate_pair_is_no_key(self, open_direct: Any) -> None:
+        direct = open_direct(key=lambda request, filename, metadata: filename)
+        for given in (
+            b'{"filename": "\\ud800"}',
+            b'{"filename": "a", "type": "a/\\ud800"}',
+        ):
+            assert direct.send("POST", "/up/s3/multipart", given).status == 400
+        given = b'{"method": "GET", "uploadId": "u", "key": "%s\\ud800"}' % PREFIX.encode()
+        assert direct.send("POST", "/up/sign", given).status == 400
+        assert direct.made.fake.uploads == {}
+
+    def test_a_form_lets_the_client_name_no_object(self, open_direct: Any) -> None:
+        # The service would put the name of the client's file where this stands.
+        direct = open_direct(key=lambda request, filename, metadata: filename)
+        for name in ("${filename}", "x/${FileName}"):
+            assert direct.send("GET", f"/up/s3/params?filename={quote(name)}").status == 400
+            given = {"method": "PUT", "key": name, "contentType": "a/b"}
+            assert direct.send("POST", "/up/sign", given).status == 400
+
     def test_no_part_outside_its_upload(self, direct: Direct) -> None:
         mine, my_id = direct.begin()
         theirs, their_id = direct.begin()
@@ -629,11 +869,11 @@ class TestHostileClients:
             else:
                 url = urlsplit(json.loads(answer.body)["url"])
                 assert url.netloc == "files.example:8080"
-                xml = "".join(
+                named = "".join(
                     f"<Part><PartNumber>{p['PartNumber']}</PartNumber><ETag>{p['ETag']}</ETag></Part>"
                     for p in sent
                 )
-                body = f"<CompleteMultipartUpload>{xml}</CompleteMultipartUpload>".encode()
+                body = f"<CompleteMultipartUpload>{named}</CompleteMultipartUpload>".encode()
                 assert direct.send("POST", f"{url.path}?{url.query}", body).status == 413
             assert direct.made.keys == []
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import asyncio
 from typing import Any
 
@@ -159,10 +160,39 @@ def test_without_a_length_nothing_is_read_unless_the_server_ends_the_input() -> 
         assert request.body.read(100) == expected
 
 
+class Decoding(io.BytesIO):
+    """A middleware's input: it decodes in ``read``, and has inherited a ``read1`` that does not."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size).swapcase()
+
+
+def test_a_wrapped_input_is_read_by_its_own_read() -> None:
+    request = request_of_environ(environ(**{"wsgi.input": Decoding(b"abcdef")}, CONTENT_LENGTH="6"))
+    assert request is not None
+    assert request.body.read(100) == b"ABCDEF"
+
+
+def test_what_a_stalled_client_sent_is_given_where_the_input_can() -> None:
+    got, sent = socket.socketpair()
+    with got, sent, got.makefile("rb") as file:
+        sent.sendall(b"abc")
+        request = request_of_environ(environ(**{"wsgi.input": file}, CONTENT_LENGTH="6"))
+        assert request is not None
+        assert request.body.read(100) == b"abc"
+
+
 def test_a_path_that_is_not_utf8_is_refused() -> None:
     started: list[Any] = []
     app = wsgi_app(Reads())
     app(environ(PATH_INFO="/\xe4"), lambda *answer: started.append(answer))
+    assert started[0][0] == "400 Bad Request"
+
+
+@pytest.mark.parametrize("length", ["-1", "abc", "1_0", "1.5", "٣"])
+def test_a_length_that_is_none_is_refused_by_wsgi_too(length: str) -> None:
+    started: list[Any] = []
+    wsgi_app(Reads())(environ(CONTENT_LENGTH=length), lambda *answer: started.append(answer))
     assert started[0][0] == "400 Bad Request"
 
 

@@ -2,7 +2,7 @@
 """Direct uploads over HTTP for the buckets of Invenio-Files-REST, in oarepo's layout.
 
 ===================================================== =======================================
-``POST <bucket id>/<key>?multipart=True``             ``{"size", "ctype"}`` -> the session
+``POST <bucket id>/<key>[/]?multipart=True``          ``{"size", "ctype"}`` -> the session
 ``GET <bucket id>/<key>/<upload id>/<N,N>/presigned`` ``{"presignedUrls": {N: url, ...}}``
 ``GET <bucket id>/<key>/<upload id>/parts``           ``[{PartNumber, ETag, Size}, ...]``
 ``POST <bucket id>/<key>/<upload id>/complete``       ``{"parts": [...]}`` -> location, checksum
@@ -53,6 +53,9 @@ class _Views:
         if request.args.get("multipart", "").lower() != "true":
             _refuse(400, "This takes uploads with multipart=True only.")
         bucket = _bucket(bucket_id)
+        key = key.removesuffix("/")  # As oarepo's own paths have it: files/<key>/?multipart=True.
+        if not key:
+            _refuse(400, "The key is missing.")
         given = _json()
         with _answered():
             version = ObjectVersion.create(bucket, key, mimetype=given.get("ctype"))
