@@ -6,10 +6,11 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from .mend import mended
 from .lease import Lock
 from .state import Kept, Store, forget_tail
 from .write import Write
-from .errors import FencedError
+from .errors import FencedError, UploadDamagedError
 from .record import Record
 from .source import Source
 from ..protocol.errors import AccessDeniedError, UploadMissingError
@@ -25,8 +26,9 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
     """Make the object of an upload all of whose bytes are there; give it as finished.
 
     Whatever happens, a later call can go on: nothing is called finished before the object is there.
+    One with a part that was replaced is given as open, with what is left of it.
 
-    :raises UploadDamagedError: if S3 lists other parts than were acknowledged.
+    :raises UploadDamagedError: if S3 does not list all parts that were acknowledged.
     :raises CompletionUnknownError: if nobody can tell whether it took effect.
     """
     if kept.record.tail_size:
@@ -35,7 +37,10 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
     record = kept.record
     objects, target = store.objects, store.target(record)
     try:
-        parts = store.counted_parts(record)
+        try:
+            parts = store.counted_parts(record)
+        except UploadDamagedError:
+            return mended(store, kept, lock)
         if not parts:
             parts = [_empty_part(store, kept)]
         lock.check()

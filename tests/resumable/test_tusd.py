@@ -23,7 +23,9 @@ def mpu_id(_: int) -> str:
     return "VXBsb2FkIElE.abc_123-"
 
 
-def tusd_info(id: str, *, size: int, deferred: bool = False, **fields: Any) -> bytes:
+def tusd_info(
+    id: str, *, size: int, deferred: bool = False, name: str = NAME, **fields: Any
+) -> bytes:
     info = {
         "ID": id,
         "Size": 0 if deferred else size,
@@ -33,7 +35,7 @@ def tusd_info(id: str, *, size: int, deferred: bool = False, **fields: Any) -> b
         "IsPartial": False,
         "IsFinal": False,
         "PartialUploads": None,
-        "Storage": {"Bucket": "bucket", "Key": f"uploads/{NAME}", "Type": "s3store"},
+        "Storage": {"Bucket": "bucket", "Key": f"uploads/{name}", "Type": "s3store"},
         **fields,
     }
     return json.dumps(info).encode()
@@ -43,10 +45,18 @@ def put(found: Bench, key: str, body: bytes) -> None:
     found.store()._store.objects.put(key, body)
 
 
-def begun(found: Bench, *, parts: list[bytes], tail: bytes = b"", size: int, **fields: Any) -> str:
+def begun(
+    found: Bench,
+    *,
+    parts: list[bytes],
+    tail: bytes = b"",
+    size: int,
+    name: str = NAME,
+    **fields: Any,
+) -> str:
     """Lay out an upload as tusd does; gives its id."""
     driver, container = found.service.driver, found.service.container
-    key = f"uploads/{NAME}"
+    key = f"uploads/{name}"
     # Only an initiate: the first part of a source that then breaks would abort it.
     from libcloud_s3mpu.protocol import wire
     from libcloud_s3mpu.protocol.integrity import BodyCheck
@@ -57,8 +67,8 @@ def begun(found: Bench, *, parts: list[bytes], tail: bytes = b"", size: int, **f
     for number, body in enumerate(parts, 1):
         if body:
             driver.ex_upload_part(container, key, upload_id, number, body)
-    id = f"{NAME}+{upload_id}"
-    put(found, f"{key}.info", tusd_info(id, size=size, **fields))
+    id = f"{name}+{upload_id}"
+    put(found, f"{key}.info", tusd_info(id, size=size, name=name, **fields))
     if tail:
         put(found, f"{key}.part", tail)
     return id
@@ -156,3 +166,34 @@ def test_side_objects_may_be_elsewhere() -> None:
         assert {key.partition("/")[0] for key in found.objects} == {"meta"}
         info = store.write(upload.id, 3, data(9)[3:])
         assert info.key.startswith("files/") and found.body(info) == data(9)
+
+
+def test_a_join_that_tusd_put_as_one_object_is_finished() -> None:
+    """It does so where one is small, and aborts the multipart upload later, or never."""
+    with bench(name_upload=mpu_id) as found:
+        id = begun(found, parts=[], size=11, IsFinal=True, PartialUploads=["a+b", "c+d"])
+        store = found.store()
+        assert not store.get(id).complete  # It is at it.
+        put(found, f"uploads/{NAME}", b"joined here")
+        assert store.get(id).complete and b"".join(store.read(id)) == b"joined here"
+
+
+@pytest.mark.parametrize("name", ["people/7/film", "a+b", "~x'(1)*;@"])
+def test_an_id_that_a_hook_of_tusds_chose_is_found(name: str) -> None:
+    with bench(name_upload=mpu_id) as found:
+        id = begun(found, parts=[data(8)], tail=data(11)[8:], size=20, name=name)
+        store = found.store()
+        assert store.get(id).offset == 11
+        info = store.write(id, 11, data(20)[11:])
+        assert info.key == f"uploads/{name}" and found.body(info) == data(20)
+        assert [each.id for each in store.list()] == [id]
+
+
+def test_a_record_of_tusds_first_years_is_read() -> None:
+    """No Storage (before 1.0), and nothing for metadata: Go writes null."""
+    with bench(name_upload=mpu_id) as found:
+        id = begun(found, parts=[data(8)], size=20, MetaData=None, Storage=None)
+        store = found.store()
+        info = store.get(id)
+        assert (info.offset, info.metadata, info.key) == (8, {}, f"uploads/{NAME}")
+        assert store.write(id, 8, data(20)[8:]).complete

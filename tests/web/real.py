@@ -42,6 +42,36 @@ SERVERS = {
         "uvicorn --port {port} --workers 1 --log-level warning tests.web.served:app",
     ),
     "hypercorn": ("hypercorn", "asgi", "hypercorn -b 127.0.0.1:{port} tests.web.served:app"),
+    "daphne": ("daphne", "asgi", "daphne -b 127.0.0.1 -p {port} tests.web.served:app"),
+    "granian": (
+        "granian",
+        "asgi",
+        "granian --interface asgi --host 127.0.0.1 --port {port} tests.web.served:app",
+    ),
+    "granian-wsgi": (
+        "granian",
+        "wsgi",
+        "granian --interface wsgi --blocking-threads 8 --host 127.0.0.1 --port {port} "
+        "tests.web.served:app",
+    ),
+    "gunicorn-gevent": (
+        "gevent",
+        "wsgi",
+        "gunicorn -w 2 -k gevent -b 127.0.0.1:{port} tests.web.served:app",
+    ),
+    "cheroot": ("cheroot", "wsgi", "cheroot --bind 127.0.0.1:{port} tests.web.served:app"),
+    **{
+        name: (package, "wsgi", f"tests.web.launch {name} {{port}}")
+        for name, package in (
+            ("wsgiref", "wsgiref"),
+            ("werkzeug", "werkzeug"),
+            ("gevent", "gevent"),
+            ("tornado", "tornado"),
+            ("twisted", "twisted"),
+            ("uwsgi", "pyuwsgi"),
+            ("bjoern", "bjoern"),
+        )
+    },
 }
 
 
