@@ -13,7 +13,7 @@ from .write import Write
 from .errors import FencedError, UploadDamagedError
 from .record import Record
 from .source import Source
-from ..protocol.errors import AccessDeniedError, UploadMissingError
+from ..protocol.errors import ServiceError, AccessDeniedError, UploadMissingError
 from ..transfer.single import upload_part
 from ..protocol.session import State, UploadedPart, UploadSession
 from ..transfer.cleanup import abort_upload
@@ -61,6 +61,13 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
     except UploadMissingError as error:
         # Another process completed it meanwhile, or an earlier answer was lost; or it is gone.
         return store.settled(kept, error)
+    except ServiceError as error:
+        if error.s3_code != "InvalidPart":
+            raise
+        found = mended(store, kept, lock)  # One was replaced since they were listed.
+        if found is kept:
+            raise
+        return found
     etag = store.etag_of(record, stored)
     finished = replace(record, state="finished", etag=etag, tail=None)
     kept = store.noted(replace(kept, record=finished))

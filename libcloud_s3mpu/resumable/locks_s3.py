@@ -157,19 +157,11 @@ class S3Locker:
 
     def _probe(self) -> bool:
         """Tell whether the store refuses what it must refuse. Four requests, once."""
-        key = f"{self._prefix}.s3mpu-probe.lock"
+        # A name of its own: the probe of a process that starts at the same time removes its own.
+        key = f"{self._prefix}.s3mpu-probe-{uuid.uuid4().hex}.lock"
         try:
-            try:
-                self._objects.put_if(key, b"1", etag=None, must_be_conditional=True)
-                refused = False
-            except PreconditionFailedError:
-                refused = True  # Left over from another probe: it works.
-            return all(
-                (
-                    refused or self._refuses(key, None),
-                    self._refuses(key, _NO_ETAG),
-                )
-            )
+            self._objects.put_if(key, b"1", etag=None, must_be_conditional=True)
+            return self._refuses(key, None) and self._refuses(key, _NO_ETAG)
         except S3MultipartError as error:
             if not is_unsupported(error):
                 raise
@@ -185,7 +177,6 @@ class S3Locker:
             body = uuid.uuid4().hex.encode("ascii")
             self._objects.put_if(key, body, etag=etag, must_be_conditional=True)
         except _OTHERS:
-            # Missing: another process's probe has just removed it, which is no less a refusal.
             return True
         return False
 

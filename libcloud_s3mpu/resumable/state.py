@@ -21,6 +21,7 @@ from .lease import Lock
 from .sizes import Sizes
 from .errors import (
     FencedError,
+    ResumableError,
     UploadGoneError,
     UploadDamagedError,
     UploadExpiredError,
@@ -250,14 +251,23 @@ class Store:
         finished = self._proven(record)
         if finished is not None:
             return self.noted(replace(kept, record=finished))
-        raise UploadGoneError(
+        raise self._gone(record) from error
+
+    def ended(self, record: Record) -> ResumableError:
+        """Make the error of a writer whose multipart upload was not there any more."""
+        if record.state != "finished" and self._proven(record) is None:
+            return self._gone(record)
+        return FencedError(f"upload {record.id} was finished by another writer", id=record.id)
+
+    def _gone(self, record: Record) -> UploadGoneError:
+        return UploadGoneError(
             f"upload {record.id} is not on the service any more, and no object proves that it was "
             "finished: its parts were aborted",
             id=record.id,
             container=self.objects.bucket,
             object_name=record.key,
             upload_id=record.upload_id,
-        ) from error
+        )
 
     def _proven(self, record: Record) -> Record | None:
         """Give the record of a finished upload if its object is there."""

@@ -38,6 +38,7 @@ from .record import name_of
 from .source import Source, Checksum, Expected, verified
 from .reading import read_range
 from ..arguments import naming
+from ..protocol.errors import UploadMissingError
 
 
 class ResumableUploads(UploadStore):
@@ -157,7 +158,10 @@ class ResumableUploads(UploadStore):
                 if source.has_more():
                     raise UploadTooLargeError(f"upload {id} has all its {limit} bytes", id=id)
             else:
-                kept = self._stored(kept, lock, source, expected)
+                try:
+                    kept = self._stored(kept, lock, source, expected)
+                except UploadMissingError as error:
+                    raise self._store.ended(self._store.read(id).record) from error
             if is_whole(kept):
                 kept = complete(self._store, kept, lock)
                 _check_offset(kept, max(offset, kept.record.offset))

@@ -54,7 +54,6 @@ class Upload:
 
     def attempt(self, offset: int) -> int:
         self.begins.append(offset)
-        assert len(self.begins) < 256, "it makes no way"
         return len(self.begins)
 
     def bytes_of(self, attempt: int) -> bytes:
@@ -122,7 +121,8 @@ class Client:
     def run(self) -> Upload:
         upload, end = self.upload, time.monotonic() + PATIENCE_SECONDS
         while True:
-            assert time.monotonic() < end, ("it never ended", self.statuses[-40:], upload)
+            is_well = time.monotonic() < end and len(upload.begins) < 255
+            assert is_well, ("it makes no way", self.statuses[-40:], upload)
             try:
                 if not upload.url:
                     self._create()
@@ -166,16 +166,18 @@ class Client:
     def _patch(self, offset: int, body: bytes, attempt: int) -> None:
         rng = self._rng
         body = body[: rng.randint(1, len(body))] if rng.random() < 0.5 else body
-        cut = rng.randrange(len(body)) if rng.random() < 0.3 else len(body) + 1
+        is_cut = rng.random() < 0.3
+        end = rng.randrange(len(body)) if is_cut else len(body)
         headers = {**VERSION, "Content-Type": TYPE, "Upload-Offset": str(offset)}
         head = head_of("PATCH", self.upload.url, headers, Sent(length=len(body)))
         with self._fleet.door().connect() as connection:
             connection.socket.settimeout(4.0)
             connection.socket.sendall(head)
-            for at in range(0, len(body), self._step):
-                connection.socket.sendall(body[at : min(at + self._step, cut)])
-                if at + self._step >= cut:
-                    return  # The client is killed.
+            for at in range(0, end, self._step):
+                connection.socket.sendall(body[at : min(at + self._step, end)])
+                time.sleep(0.01)  # So that what happens finds all stages.
+            if is_cut:
+                return  # The client is killed.
             answer = connection.answer("PATCH")
         self.statuses.append(answer.status)
         if answer.status == 204:
@@ -253,7 +255,7 @@ def test_whatever_happens_objects_are_what_was_told(
             config = config_of(proxy.endpoint, kind, where, part=700, min_part=512)
             done = soak(
                 config,
-                uploads=200 if IS_LONG else 8,
+                uploads=200 if IS_LONG else 16,
                 clients=8 if IS_LONG else 4,
                 processes=4 if IS_LONG else 2,
                 length=20_000,
@@ -264,7 +266,7 @@ def test_whatever_happens_objects_are_what_was_told(
             print(dict(proxy.met))
         driver = make_driver(server)
         try:
-            store = ResumableUploads(driver, Container("bucket", {}, driver), part=5 * MIB)
+            store = ResumableUploads(driver, Container("bucket", {}, driver), part=5)
             objects = fake.objects["bucket"]
             for each in done:
                 each.check(objects[store.get(id_of(each)).key].body)
