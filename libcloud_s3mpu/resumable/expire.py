@@ -25,6 +25,9 @@ log = logging.getLogger("libcloud_s3mpu.resumable")
 
 #: Age in seconds below which something without a record is left alone: it may be about to get one.
 ORPHAN_SECONDS = 86_400.0
+#: Age below which the lock of an upload that is kept is left alone, whatever is asked: it may be
+#: held. Held ones are renewed within seconds.
+LOCK_SECONDS = 3_600.0
 _SIDES = (".part", ".lock")
 
 
@@ -70,7 +73,8 @@ def expire(store: Store, locker: Locker, *, older_than: float | None) -> int:
     began = store.clock()  # What is begun from here on may have a record that was not listed.
     removed = 0
     used: set[str] | None = set()
-    kept_keys: set[str] = set()
+    tails: set[str] = set()
+    locks: set[str] = set()
     unread: list[str] = []
     sides: list[Listed] = []
     for listed in store.objects.list(store.options.metadata_object_prefix):
@@ -92,13 +96,14 @@ def expire(store: Store, locker: Locker, *, older_than: float | None) -> int:
             continue
         if used is not None:
             used.add(kept.record.upload_id)
-        kept_keys.add(store.side_key(name, "lock"))
+        locks.add(store.side_key(name, "lock"))
         tail = kept.record.tail
-        kept_keys.add(store.side_key(name, tail.kind if tail is not None else "part"))
+        tails.add(store.side_key(name, tail.kind if tail is not None else "part"))
     before = began - (ORPHAN_SECONDS if older_than is None else older_than)
     for listed in sides:
-        is_kept = listed.key in kept_keys or listed.key.startswith(tuple(unread))
-        if not is_kept and _is_before(listed.modified, before):
+        is_kept = listed.key in tails or listed.key.startswith(tuple(unread))
+        limit = min(before, began - LOCK_SECONDS) if listed.key in locks else before
+        if not is_kept and _is_before(listed.modified, limit):
             store.objects.delete(listed.key)
     return removed + (_abort_orphans(store, used, before) if used is not None else 0)
 

@@ -45,11 +45,11 @@ def test_an_upload_that_is_broken_and_resumed(running: tuple[Tus, str]) -> None:
         sent = Sent(DATA[:12], length=len(DATA))
         headers = {**VERSION, "Content-Type": TYPE, "Upload-Offset": "0"}
         broken.socket.sendall(head_of("PATCH", url, headers, sent) + sent.data)
-    if name in GATHERS | LOSES_A_PIECE:
+    if name in GATHERS:
         time.sleep(0.2)
         assert tus.offset(url) == 0
     else:
-        until(lambda: tus.offset(url) == 12)
+        until(lambda: tus.offset(url) == (10 if name in LOSES_A_PIECE else 12))
     offset = tus.offset(url)
     until(lambda: tus.patch(url, offset, DATA[offset:]).status == 204)
     assert tus.stored(url) == DATA
