@@ -197,3 +197,79 @@ def test_a_record_of_tusds_first_years_is_read() -> None:
         info = store.get(id)
         assert (info.offset, info.metadata, info.key) == (8, {}, f"uploads/{NAME}")
         assert store.write(id, 8, data(20)[8:]).complete
+
+
+class Tusd:
+    """What tusd does with an upload (s3store.go of v2.9.2: fetchInfo, WriteChunk, FinishUpload)."""
+
+    PREFERRED, MINIMUM = 8, 5
+
+    def __init__(self, found: Bench) -> None:
+        self._found = found
+        self._driver, self._container = found.service.driver, found.service.container
+
+    def _info(self, id: str) -> dict[str, Any]:
+        name = id.rpartition("+")[0]
+        info: dict[str, Any] = json.loads(self._found.objects[f"uploads/{name}.info"].body)
+        assert info["ID"] == id
+        return info
+
+    def _parts(self, id: str) -> list[Any]:
+        name, _, multipart = id.rpartition("+")
+        return list(self._driver.ex_list_parts(self._container, f"uploads/{name}", multipart))
+
+    def _tail(self, id: str) -> bytes:
+        found = self._found.objects.get(f"uploads/{id.rpartition('+')[0]}.part")
+        return bytes(found.body) if found is not None else b""
+
+    def offset(self, id: str) -> int:
+        return sum(part.size for part in self._parts(id)) + len(self._tail(id))
+
+    def write(self, id: str, data: bytes) -> None:
+        name, _, multipart = id.rpartition("+")
+        size, at = self._info(id)["Size"], self.offset(id) - len(self._tail(id))
+        data = self._tail(id) + data
+        self._found.objects.pop(f"uploads/{name}.part", None)
+        number = len(self._parts(id)) + 1
+        for begin in range(0, len(data), self.PREFERRED):
+            piece = data[begin : begin + self.PREFERRED]
+            is_final = at + begin + len(piece) == size
+            if len(piece) >= self.MINIMUM or is_final:
+                key = f"uploads/{name}"
+                self._driver.ex_upload_part(self._container, key, multipart, number, piece)
+            else:
+                put(self._found, f"uploads/{name}.part", piece)
+            number += 1
+
+    def finish(self, id: str) -> None:
+        from libcloud_s3mpu.protocol import wire
+        from libcloud_s3mpu.protocol.integrity import BodyCheck
+
+        name, _, multipart = id.rpartition("+")
+        target = wire.Target(bucket="bucket", key=f"uploads/{name}", headers={})
+        check = BodyCheck(algorithm=None, is_signed=True)
+        answer = self._driver._transport.call(
+            wire.complete_request(target, upload_id=multipart, parts=self._parts(id), check=check)
+        )
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("ours", [0, 3, 8, 13, 19, 24], ids=str)
+@pytest.mark.parametrize("again", [0, 2, 9], ids=str)
+def test_tusd_goes_on_with_an_upload_of_ours(ours: int, again: int) -> None:
+    body, other = data(40), bytes(255 - byte for byte in data(40))
+    with bench(name_upload=mpu_id) as found:
+        store, tusd = found.store(), Tusd(found)
+        upload = store.create(length=40)
+        store.write(upload.id, 0, body[:ours])
+        at = tusd.offset(upload.id)
+        assert at <= ours and ours - at < 8  # All but our tail.
+        tusd.write(upload.id, other[at : at + again])
+        middle = tusd.offset(upload.id)
+        assert middle == at + again
+        tusd.write(upload.id, other[middle:])
+        assert tusd.offset(upload.id) == 40
+        tusd.finish(upload.id)
+        info = found.store().get(upload.id)  # And here it is seen that it was finished there.
+        assert info.complete and info.length == 40
+        assert found.body(info) == body[:at] + other[at:]
