@@ -317,3 +317,46 @@ def test_10_a_locker_that_lacks_its_library_names_the_extra(
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ImportError, match=r"libcloud_s3mpu\[redis\]"):
         RedisLocker(object())
+
+
+def test_10_a_probe_for_conditions_is_not_disturbed_by_that_of_another_process() -> None:
+    """Workers start together: each puts, asks, and cleans up at the same time."""
+    with bench() as found:
+        one, other = (S3Locker(found.service.driver, found.service.container) for _ in range(2))
+        inner = one._objects.sender
+        met: list[Any] = []
+
+        class Meets:
+            adapt = inner.adapt
+
+            def call(self, request: Any) -> Any:
+                response = inner.call(request)
+                if request.method == "PUT" and not met:
+                    met.append(request)
+                    other.acquire("other").release()
+                return response
+
+        one._objects.sender = Meets()  # type: ignore[assignment]
+        one.acquire("name").release()
+        assert met and one._is_sound and other._is_sound
+        assert found.objects == {}
+
+
+def test_10_who_loses_the_record_with_a_tail_in_his_hands_is_told_so() -> None:
+    with bench() as found:
+        store, other = found.store(), found.store()
+        upload = store.create(length=40)
+        store.write(upload.id, 0, data(3))
+
+        class Meddled:
+            def __init__(self) -> None:
+                self._body = io.BytesIO(data(40)[3:17])
+
+            def read(self, size: int) -> bytes:
+                if not self._body.tell():
+                    other.write(upload.id, 3, b"x")
+                return self._body.read(size)
+
+        with pytest.raises(FencedError):
+            store.write(upload.id, 3, Meddled())
+        assert store.get(upload.id).offset == 4
