@@ -15,6 +15,7 @@ from .errors import (
     InvalidLengthError,
     UploadDamagedError,
     UploadExpiredError,
+    UploadVersionError,
     OffsetMismatchError,
     UploadChecksumError,
     UploadNotFoundError,
@@ -48,4 +49,5 @@ __all__ = [
     "UploadNotFoundError",
     "UploadTooLargeError",
     "UploadUnfinishedError",
+    "UploadVersionError",
 ]

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 
 from libcloud.storage.base import Container
 
+from .mend import mended
 from .lease import Lock, Locker
 from .locks import MemoryLocker
 from .state import Kept, Store
-from .errors import InvalidLengthError, UploadTooLargeError, UploadUnfinishedError
+from .errors import InvalidLengthError, UploadDamagedError, UploadTooLargeError
 from .finish import complete
 from .record import name_of
 from .source import algorithms
@@ -114,17 +115,19 @@ class UploadStore:
             with suppress(Exception):
                 lock.release()
 
-    def _finished(self, id: str) -> Kept:
-        """Complete an upload, unless that was done."""
+    def _settled(self, id: str) -> Kept:
+        """Complete an upload if all its bytes are there, and that was not done."""
         with self._held(id) as lock:
-            kept = self._store.seen(self._store.read(id))
-            if kept.record.state == "finished":
-                return kept
-            if not is_whole(kept):
-                raise UploadUnfinishedError(
-                    f"upload {id} has {kept.record.offset} of {kept.record.length} bytes", id=id
-                )
-            return complete(self._store, kept, lock)
+            kept = self._current(id, lock)
+            return complete(self._store, kept, lock) if is_whole(kept) else kept
+
+    def _current(self, id: str, lock: Lock) -> Kept:
+        """Give an upload as S3 has it; of one that was damaged, what is still as it was."""
+        kept = self._store.read(id)
+        try:
+            return self._store.seen(kept)
+        except UploadDamagedError:
+            return mended(self._store, kept, lock)
 
     def _above(self, length: int) -> UploadTooLargeError:
         return UploadTooLargeError(

@@ -29,12 +29,19 @@ def checked_metadata(metadata: Mapping[str, bytes | str]) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     for name, value in metadata.items():
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name or not _is_text(name):
             raise InvalidRequestError(f"{name!r} cannot be the name of metadata")
         if isinstance(value, str):
             value = value.encode("utf-8", "surrogateescape")
         found[name] = bytes(value)
     return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
 
 
 def begin(

@@ -16,6 +16,7 @@
         ├ UploadUnfinishedError           read or joined before it was finished
         ├ UploadFinalError                the result of a concatenation takes no bytes
         ├ UploadDamagedError              S3 lists other parts than were acknowledged
+        ├ UploadVersionError              a newer version of this package wrote its record
         ├ UnknownAlgorithmError           no such checksum                            (ValueError)
         └ UploadChecksumError             a chunk is not what its checksum says
                                                                (also a ChecksumMismatchError)
@@ -86,10 +87,17 @@ class UploadFinalError(ResumableError):
 
 
 class UploadDamagedError(ResumableError):
-    """S3 lists other parts than those that were acknowledged: completing would make a wrong object.
+    """S3 does not list parts that were acknowledged: completing would make a wrong object.
 
-    It may be a listing that comes late, so the same call may succeed later.
+    It may be a listing that comes late, so the same call may succeed later. Where a part was
+    replaced, the upload goes on from before it instead (:mod:`.mend`).
     """
+
+    retryable = True
+
+
+class UploadVersionError(ResumableError):
+    """A newer version of this package wrote the record: its processes know what it means."""
 
     retryable = True
 

@@ -7,13 +7,13 @@ Nothing outside the two prefixes is looked at, and nothing that is being written
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
+from datetime import timezone
 from collections.abc import Iterator
 
 from .lease import Locker
 from .state import Kept, Store
 from .verbs import Listed, moment
-from .errors import UploadLockedError, UploadNotFoundError
+from .errors import UploadLockedError, UploadVersionError, UploadNotFoundError
 from .finish import remove
 from .record import name_of
 from ..protocol import wire
@@ -25,6 +25,9 @@ log = logging.getLogger("libcloud_s3mpu.resumable")
 
 #: Age in seconds below which something without a record is left alone: it may be about to get one.
 ORPHAN_SECONDS = 86_400.0
+#: Age below which the lock of an upload that is kept is left alone, whatever is asked: it may be
+#: held. Held ones are renewed within seconds.
+LOCK_SECONDS = 3_600.0
 _SIDES = (".part", ".lock")
 
 
@@ -34,12 +37,21 @@ def iterate(store: Store) -> Iterator[Kept]:
         name = _name(store, listed, ".info")
         if name is None:
             continue
-        kept = _found(store, name)
+        try:
+            kept = _found(store, name)
+        except UploadVersionError as error:
+            log.warning("passed over: %s", error)
+            continue
         if kept is not None:
             yield kept
 
 
 def _found(store: Store, name: str) -> Kept | None:
+    """Give a record; None for what is none.
+
+    :raises UploadVersionError: if it cannot be read here.
+    :raises AccessDeniedError: if it may not be: it is there, since it was listed.
+    """
     try:
         kept = store.find(name)
         if kept is not None and name_of(kept.record.id) == name:
@@ -58,30 +70,42 @@ def _name(store: Store, listed: Listed, end: str) -> str | None:
 
 def expire(store: Store, locker: Locker, *, older_than: float | None) -> int:
     """Remove what is over; gives how many uploads that were."""
+    began = store.clock()  # What is begun from here on may have a record that was not listed.
     removed = 0
-    kept_keys: set[str] = set()
-    used: set[str] = set()
+    used: set[str] | None = set()
+    tails: set[str] = set()
+    locks: set[str] = set()
+    unread: list[str] = []
     sides: list[Listed] = []
     for listed in store.objects.list(store.options.metadata_object_prefix):
         name = _name(store, listed, ".info")
         if name is None:
             sides += [listed] if listed.key.endswith(_SIDES) else []
             continue
-        kept = _found(store, name)
+        try:
+            kept = _found(store, name)
+        except UploadVersionError as error:
+            log.warning("left alone, and with it what no record names: %s", error)
+            unread.append(store.side_key(name, ""))
+            used = None
+            continue
         if kept is None:
             continue
         if _is_over(store, kept, listed, older_than) and _removed(store, locker, kept):
             removed += 1
-        else:
+            continue
+        if used is not None:
             used.add(kept.record.upload_id)
-            kept_keys.add(store.side_key(name, "lock"))
-            tail = kept.record.tail
-            kept_keys.add(store.side_key(name, tail.kind if tail is not None else "part"))
-    age = ORPHAN_SECONDS if older_than is None else older_than
+        locks.add(store.side_key(name, "lock"))
+        tail = kept.record.tail
+        tails.add(store.side_key(name, tail.kind if tail is not None else "part"))
+    before = began - (ORPHAN_SECONDS if older_than is None else older_than)
     for listed in sides:
-        if listed.key not in kept_keys and _is_older(store, listed.modified, age):
+        is_kept = listed.key in tails or listed.key.startswith(tuple(unread))
+        limit = min(before, began - LOCK_SECONDS) if listed.key in locks else before
+        if not is_kept and _is_before(listed.modified, limit):
             store.objects.delete(listed.key)
-    return removed + _abort_orphans(store, used, age)
+    return removed + (_abort_orphans(store, used, before) if used is not None else 0)
 
 
 def _is_over(store: Store, kept: Kept, listed: Listed, older_than: float | None) -> bool:
@@ -96,7 +120,7 @@ def _is_over(store: Store, kept: Kept, listed: Listed, older_than: float | None)
         return False
     if record.created is not None:
         return record.created <= now - older_than
-    return _is_older(store, listed.modified, older_than)
+    return _is_before(listed.modified, now - older_than)
 
 
 def _removed(store: Store, locker: Locker, kept: Kept) -> bool:
@@ -122,7 +146,7 @@ def _removed(store: Store, locker: Locker, kept: Kept) -> bool:
         lock.release()
 
 
-def _abort_orphans(store: Store, used: set[str], age: float) -> int:
+def _abort_orphans(store: Store, used: set[str], before: float) -> int:
     """Abort uploads below the object prefix that no record names; without a prefix none at all.
 
     A process that died between initiating and keeping its record leaves one.
@@ -135,7 +159,7 @@ def _abort_orphans(store: Store, used: set[str], age: float) -> int:
         objects.sender, objects.bucket, prefix=prefix, delimiter=None, policy=objects.policy
     )
     for found in list(pending):
-        if found.upload_id in used or not _is_older(store, found.initiated, age):
+        if found.upload_id in used or not _is_before(found.initiated, before):
             continue
         if _has_record(store, found):
             continue
@@ -157,10 +181,10 @@ def _has_record(store: Store, found: PendingUpload) -> bool:
     return kept is not None and kept.record.upload_id == found.upload_id
 
 
-def _is_older(store: Store, text: str | None, age: float) -> bool:
+def _is_before(text: str | None, before: float) -> bool:
     when = moment(text)
     if when is None:
         return False
     if when.tzinfo is None:
         when = when.replace(tzinfo=timezone.utc)
-    return datetime.fromtimestamp(store.clock(), timezone.utc).timestamp() - when.timestamp() >= age
+    return when.timestamp() <= before

@@ -6,13 +6,14 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from .mend import mended
 from .lease import Lock
 from .state import Kept, Store, forget_tail
 from .write import Write
-from .errors import FencedError
+from .errors import FencedError, UploadDamagedError
 from .record import Record
 from .source import Source
-from ..protocol.errors import AccessDeniedError, UploadMissingError
+from ..protocol.errors import ServiceError, AccessDeniedError, UploadMissingError
 from ..transfer.single import upload_part
 from ..protocol.session import State, UploadedPart, UploadSession
 from ..transfer.cleanup import abort_upload
@@ -25,8 +26,9 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
     """Make the object of an upload all of whose bytes are there; give it as finished.
 
     Whatever happens, a later call can go on: nothing is called finished before the object is there.
+    One with a part that was replaced is given as open, with what is left of it.
 
-    :raises UploadDamagedError: if S3 lists other parts than were acknowledged.
+    :raises UploadDamagedError: if S3 does not list all parts that were acknowledged.
     :raises CompletionUnknownError: if nobody can tell whether it took effect.
     """
     if kept.record.tail_size:
@@ -35,7 +37,10 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
     record = kept.record
     objects, target = store.objects, store.target(record)
     try:
-        parts = store.counted_parts(record)
+        try:
+            parts = store.counted_parts(record)
+        except UploadDamagedError:
+            return mended(store, kept, lock)
         if not parts:
             parts = [_empty_part(store, kept)]
         lock.check()
@@ -56,6 +61,13 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
     except UploadMissingError as error:
         # Another process completed it meanwhile, or an earlier answer was lost; or it is gone.
         return store.settled(kept, error)
+    except ServiceError as error:
+        if error.s3_code != "InvalidPart":
+            raise
+        found = mended(store, kept, lock)  # One was replaced since they were listed.
+        if found is kept:
+            raise
+        return found
     etag = store.etag_of(record, stored)
     finished = replace(record, state="finished", etag=etag, tail=None)
     kept = store.noted(replace(kept, record=finished))

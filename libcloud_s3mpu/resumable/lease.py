@@ -133,7 +133,7 @@ class LeaseLocker:
         self._clock = clock
         self._sleep = sleep
 
-    def acquire(self, name: str) -> HeldLease:
+    def acquire(self, name: str) -> Lock:
         """
         @inherits: :class:`Locker.acquire`
         """
@@ -152,8 +152,15 @@ class LeaseLocker:
             began = self._clock()
             lease = self._store.change(name, take)
             if lease is not None and lease.owner == owner:
-                how = (self.ttl_seconds, self._check_seconds, self._clock, began)
-                return HeldLease(self._store, name, lease, *how)
+                return _HeldLease(
+                    self._store,
+                    lease,
+                    name=name,
+                    ttl_seconds=self.ttl_seconds,
+                    check_seconds=self._check_seconds,
+                    clock=self._clock,
+                    renewed_at=began,
+                )
             if self._clock() >= deadline:
                 raise UploadLockedError(
                     f"upload {name} is being written, and its writer did not let go within "
@@ -163,22 +170,25 @@ class LeaseLocker:
             self._sleep(self._poll_seconds)
 
 
-class HeldLease:
-    """A lease that this process took (:class:`Lock`)."""
+class Held:
+    """A lease that this process took (:class:`Lock`); subclasses know where it is kept.
+
+    :param ttl_seconds: how long it lasts, and ``check_seconds`` how often it is looked at.
+    :param renewed_at: when it was last sure to be held, by ``clock``.
+    """
 
     def __init__(
         self,
-        store: LeaseStore,
-        name: str,
         lease: Lease,
+        *,
+        name: str,
         ttl_seconds: float,
         check_seconds: float,
         clock: Callable[[], float],
         renewed_at: float,
     ) -> None:
-        self._store = store
-        self._name = name
         self._lease = lease
+        self._name = name
         self._ttl = ttl_seconds
         self._check_seconds = check_seconds
         self._clock = clock
@@ -202,8 +212,8 @@ class HeldLease:
         began = self._clock()
         if not now and began - self._renewed_at < self._check_seconds:
             return
-        lease = self._store.change(self._name, self._renewed)
-        if lease is None or lease.owner != self._lease.owner:
+        lease = self._renewed()
+        if lease is None or not self._is_mine(lease):
             self._is_over = True
             raise fenced(self._name)
         self._lease = lease
@@ -215,21 +225,43 @@ class HeldLease:
         """
         if self._is_over:
             return
-        self._is_over = True
         try:
-            self._store.change(self._name, lambda found, _: None if self._is_mine(found) else found)
+            self._forget()
         except Exception as error:
             # It runs out by itself; what was written under it counts all the same.
             log.warning("the lock of upload %s could not be released: %s", self._name, error)
+        self._is_over = True
 
-    def _renewed(self, found: Lease | None, now: float) -> Lease | None:
+    def _is_mine(self, found: Lease | None) -> bool:
+        return found is not None and found.owner == self._lease.owner
+
+    def _renewed(self) -> Lease | None:
+        """Renew it where it is kept, if it is still held; give the one that is there then."""
+        raise NotImplementedError
+
+    def _forget(self) -> None:
+        """Remove it where it is kept, if it is still held."""
+        raise NotImplementedError
+
+
+class _HeldLease(Held):
+    """A lease of a :class:`LeaseStore`."""
+
+    def __init__(self, store: LeaseStore, lease: Lease, **how: Any) -> None:
+        super().__init__(lease, **how)
+        self._store = store
+
+    def _renewed(self) -> Lease | None:
+        return self._store.change(self._name, self._longer)
+
+    def _forget(self) -> None:
+        self._store.change(self._name, lambda found, _: None if self._is_mine(found) else found)
+
+    def _longer(self, found: Lease | None, now: float) -> Lease | None:
         # One that ran out and that nobody took is still ours.
         if found is None or not self._is_mine(found):
             return found
         return replace(found, expires=now + self._ttl)
-
-    def _is_mine(self, found: Lease | None) -> bool:
-        return found is not None and found.owner == self._lease.owner
 
 
 def fenced(name: str) -> FencedError:

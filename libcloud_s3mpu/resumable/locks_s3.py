@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from libcloud.storage.base import Container
 
-from .lease import Lock, Lease, Locker, fenced
+from .lease import Held, Lock, Lease, Locker
 from .errors import UploadLockedError
 from .objects import Objects, is_unsupported
 from ..protocol.errors import (
@@ -109,16 +109,16 @@ class S3Locker:
                     marked = replace(found, wanted=True, expires=left)
                     body = marked.to_json()
                     self._objects.put_if(key, body, etag=etag, must_be_conditional=True)
+                wait = self._poll_seconds
             except _OTHERS:
-                pass  # Somebody was faster: look again.
-            else:
-                if self._clock() >= deadline:
-                    raise UploadLockedError(
-                        f"upload {name} is being written, and its writer did not let go within "
-                        f"{self.timeout_seconds:g} s",
-                        id=name,
-                    )
-                self._sleep(self._poll_seconds)
+                wait = 0.0  # Somebody was faster: look again.
+            if self._clock() >= deadline:
+                raise UploadLockedError(
+                    f"upload {name} is being written, and its writer did not let go within "
+                    f"{self.timeout_seconds:g} s",
+                    id=name,
+                )
+            self._sleep(wait)
             found, etag, left = read_lease(self._objects, key)
 
     def _put(
@@ -137,10 +137,11 @@ class S3Locker:
         return _HeldObject(
             self._objects,
             key,
-            lease,
             put,
+            lease,
             name=name,
             ttl_seconds=self.ttl_seconds,
+            check_seconds=self.ttl_seconds / RENEWALS,
             clock=self._clock,
             renewed_at=began,
         )
@@ -156,19 +157,11 @@ class S3Locker:
 
     def _probe(self) -> bool:
         """Tell whether the store refuses what it must refuse. Four requests, once."""
-        key = f"{self._prefix}.s3mpu-probe.lock"
+        # A name of its own: the probe of a process that starts at the same time removes its own.
+        key = f"{self._prefix}.s3mpu-probe-{uuid.uuid4().hex}.lock"
         try:
-            try:
-                self._objects.put_if(key, b"1", etag=None, must_be_conditional=True)
-                refused = False
-            except PreconditionFailedError:
-                refused = True  # Left over from another probe: it works.
-            return all(
-                (
-                    refused or self._refuses(key, None),
-                    self._refuses(key, _NO_ETAG),
-                )
-            )
+            self._objects.put_if(key, b"1", etag=None, must_be_conditional=True)
+            return self._refuses(key, None) and self._refuses(key, _NO_ETAG)
         except S3MultipartError as error:
             if not is_unsupported(error):
                 raise
@@ -184,7 +177,6 @@ class S3Locker:
             body = uuid.uuid4().hex.encode("ascii")
             self._objects.put_if(key, body, etag=etag, must_be_conditional=True)
         except _OTHERS:
-            # Missing: another process's probe has just removed it, which is no less a refusal.
             return True
         return False
 
@@ -192,80 +184,38 @@ class S3Locker:
         return f"S3Locker({self._objects.bucket}/{self._prefix})"
 
 
-class _HeldObject:
-    """A lease object that this process put (:class:`.lease.Lock`)."""
+class _HeldObject(Held):
+    """A lease object that this process put."""
 
     def __init__(
-        self,
-        objects: Objects,
-        key: str,
-        lease: Lease,
-        etag: str | None,
-        *,
-        name: str,
-        ttl_seconds: float,
-        clock: Callable[[], float],
-        renewed_at: float,
+        self, objects: Objects, key: str, etag: str | None, lease: Lease, **how: Any
     ) -> None:
+        super().__init__(lease, **how)
         self._objects = objects
         self._key = key
-        self._lease = lease
         self._etag = etag
-        self._name = name
-        self._ttl = ttl_seconds
-        self._clock = clock
-        self._renewed_at = renewed_at
-        self._is_over = False
 
-    @property
-    def token(self) -> int:
-        return self._lease.token
-
-    @property
-    def is_wanted(self) -> bool:
-        return self._lease.wanted
-
-    def check(self, *, now: bool = False) -> None:
-        """
-        @inherits: :class:`.lease.Lock.check`
-        """
-        if self._is_over:
-            raise fenced(self._name)
-        began = self._clock()
-        if not now and began - self._renewed_at < self._ttl / RENEWALS:
-            return
+    def _renewed(self) -> Lease | None:
+        lease = self._lease
         while True:
-            renewed = replace(self._lease, expires=self._ttl)
+            renewed = replace(lease, expires=self._ttl)
             try:
                 self._etag = self._objects.put_if(
                     self._key, renewed.to_json(), etag=self._etag, must_be_conditional=True
                 )
-                break
+                return renewed
             except _OTHERS:
                 # Whoever wants it has marked it, or it was taken over.
                 found, self._etag, _ = read_lease(self._objects, self._key)
-                if found is None or found.owner != self._lease.owner:
-                    self._is_over = True
-                    raise fenced(self._name) from None
-                self._lease = found
-        self._lease = renewed
-        self._renewed_at = began
+                if not self._is_mine(found):
+                    return found
+                assert found is not None
+                lease = found
 
-    def release(self) -> None:
-        """
-        @inherits: :class:`.lease.Lock.release`
-        """
-        if self._is_over:
-            return
-        try:
-            if self._clock() - self._renewed_at > self._ttl / 2:
-                self.check(now=True)  # It may have run out: what is deleted must be our own.
-            self._is_over = True
-            self._objects.delete(self._key)
-        except Exception as error:
-            # It runs out by itself; what was written under it counts all the same.
-            log.warning("the lock of upload %s could not be released: %s", self._name, error)
-        self._is_over = True
+    def _forget(self) -> None:
+        if self._clock() - self._renewed_at > self._ttl / 2:
+            self.check(now=True)  # It may have run out: what is deleted must be our own.
+        self._objects.delete(self._key)
 
 
 def read_lease(objects: Objects, key: str) -> tuple[Lease | None, str | None, float]:

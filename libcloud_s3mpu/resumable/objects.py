@@ -7,6 +7,7 @@ compared with what was sent before anybody is told that the condition did not ho
 
 from __future__ import annotations
 
+import uuid
 import logging
 from typing import TypeVar
 from collections.abc import Mapping, Callable, Iterator
@@ -131,31 +132,64 @@ class Objects:
     ) -> Got | None:
         """Give a small object; None if there is none.
 
-        :param denied_is_none: without the right to list, S3 answers 403 for what is not there;
-            tusd takes it so too.
+        :param denied_is_none: take 403 for that, too, where it means that (:meth:`_hides`).
         """
         try:
             return self._sent(verbs.get_request(self.bucket, key, limit=limit), verbs.get_result)
-        except (ObjectMissingError, AccessDeniedError) as error:
-            if isinstance(error, AccessDeniedError) and not (
-                denied_is_none and error.s3_code in (None, "AccessDenied")
-            ):
+        except ObjectMissingError:
+            return None
+        except AccessDeniedError as error:
+            if not (denied_is_none and self._hides(key, error)):
                 raise
             return None
 
     def head(self, key: str, *, denied_is_none: bool = False) -> Got | None:
         """Give an object's head; None if there is none.
 
-        :param denied_is_none: take 403 for that, too.
+        :param denied_is_none: as :meth:`get` has it.
         """
         try:
             return self._sent(verbs.head_request(self.bucket, key), verbs.head_result)
         except ObjectMissingError:
             return None
-        except AccessDeniedError:
-            if not denied_is_none:
+        except AccessDeniedError as error:
+            if not (denied_is_none and self._hides(key, error)):
                 raise
             return None
+
+    def _hides(self, key: str, error: AccessDeniedError) -> bool:
+        """Tell whether the store says 403 for what is not there, as S3 does to who may not list.
+
+        tusd takes it for that always, and so takes uploads for lost when a right was. Here a name
+        that was never used must be answered in the same way, and what is put under it must be
+        readable: then reading is allowed, and what was refused is not there. Up to four requests,
+        only after a 403.
+        """
+        if error.s3_code not in (None, "AccessDenied"):
+            return False
+        # The end is a lock's: one that is left over goes with the next clean-up.
+        probe = f"{key.rpartition('/')[0]}/.s3mpu-probe-{uuid.uuid4().hex}.lock".lstrip("/")
+        if self._can_read(probe) is not False:
+            return False  # It says 404.
+        self.put(probe, b"")
+        try:
+            return self._can_read(probe) is True
+        finally:
+            try:
+                self.delete(probe)
+            except S3MultipartError as second:
+                log.info("%s was left over: %s", probe, second)
+
+    def _can_read(self, key: str) -> bool | None:
+        """Tell whether an object is given; None if there is none."""
+        request = verbs.get_request(self.bucket, key, limit=MOST_INFO_BYTES)
+        try:
+            self._sent(request, verbs.get_result)
+        except ObjectMissingError:
+            return None
+        except AccessDeniedError:
+            return False
+        return True
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is what was wanted."""

@@ -18,15 +18,17 @@ import hashlib
 from typing import Any, Literal
 from datetime import datetime, timezone
 from dataclasses import field, replace, dataclass
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .info import UploadInfo
-from .errors import UploadNotFoundError
+from .errors import UploadVersionError, UploadNotFoundError
 from ..protocol import checksums
 from ..protocol.session import UploadedPart
 
 #: Version of our own field.
 VERSION = 1
+#: Bytes of what tells one part from another that has its number.
+MARK_BYTES = 4
 FIELD = "S3MPU"
 
 State = Literal["open", "finished", "deleted"]
@@ -78,6 +80,7 @@ class Record:
         their chained digest (:func:`chained`).
     :param check: the checksum that S3 was told every part carries, as options name it; None: none.
         ``checks`` are those of the parts that count, one behind the other: complete must name them.
+    :param marks: :func:`mark_of` each part that counts: tells which one was replaced.
     :param expires: seconds since 1970, as ``created``.
     :param token: the fencing token of who wrote it, and ``nonce`` its own mark.
     :param is_ours: False for one that tusd wrote; then nothing but tusd's own fields is known.
@@ -98,6 +101,7 @@ class Record:
     digest: str = ""
     check: str | None = None
     checks: bytes = field(default=b"", repr=False)
+    marks: bytes = field(default=b"", repr=False)
     tail: Tail | None = None
     expires: float | None = None
     created: float | None = None
@@ -147,6 +151,7 @@ class Record:
             "Digest": self.digest,
             "Check": self.check,
             "Checks": base64.b64encode(self.checks).decode("ascii"),
+            "Marks": base64.b64encode(self.marks).decode("ascii"),
             "Tail": tail.to_fields() if tail else None,
             "Metadata": {
                 name: base64.b64encode(value).decode("ascii")
@@ -178,10 +183,16 @@ def read_record(body: bytes, *, name: str, default_key: str) -> Record:
 
     :param default_key: the object's key where ``Storage`` does not name it (tusd before 1.0).
     :raises UploadNotFoundError: if it is none.
+    :raises UploadVersionError: if a newer version of this package wrote it.
     """
     try:
         fields = json.loads(body)
         own = fields.get(FIELD) or {}
+        version = int(own["Version"]) if own else VERSION
+        if version > VERSION:
+            raise UploadVersionError(
+                f"the record of upload {name} is of version {version}; this package knows {VERSION}"
+            )
         id = str(fields["ID"])
         upload_id = str(own.get("UploadId") or id.rpartition("+")[2])
         storage = fields.get("Storage") or {}
@@ -205,8 +216,6 @@ def read_record(body: bytes, *, name: str, default_key: str) -> Record:
 def _own(own: Mapping[str, Any]) -> dict[str, Any]:
     if not own:
         return {}
-    if int(own["Version"]) > VERSION:
-        raise ValueError(f"it is of version {own['Version']}, newer than {VERSION}")
     if own["State"] not in ("open", "finished", "deleted"):
         raise ValueError(f"it has no such state: {own['State']!r}")
     tail = own.get("Tail")
@@ -217,6 +226,7 @@ def _own(own: Mapping[str, Any]) -> dict[str, Any]:
         "digest": str(own["Digest"]),
         "check": _known_check(own.get("Check")),
         "checks": base64.b64decode(own.get("Checks") or "", validate=True),
+        "marks": base64.b64decode(own.get("Marks") or "", validate=True),
         "tail": Tail.of_fields(tail) if tail else None,
         "expires": own.get("Expires"),
         "created": own.get("Created"),
@@ -250,6 +260,7 @@ def counted(record: Record, part: UploadedPart) -> Record:
         part_bytes=record.part_bytes + part.size,
         digest=chained(record.digest, part),
         checks=record.checks + (check or b""),
+        marks=record.marks + mark_of(part),
         tail=None,  # Its bytes are in the first of them.
     )
 
@@ -261,6 +272,32 @@ def with_check(record: Record, part: UploadedPart) -> UploadedPart:
     size = checksums.SIZES[record.check]
     check = record.checks[(part.part_number - 1) * size : part.part_number * size]
     return replace(part, checksum=checksums.encoded(check)) if len(check) == size else part
+
+
+def mark_of(part: UploadedPart) -> bytes:
+    """Give what a part is known again by; of parts of one number only."""
+    text = f"{part.part_number}:{part.size}:{part.etag}"
+    return hashlib.sha256(text.encode("utf-8")).digest()[:MARK_BYTES]
+
+
+def unchanged(record: Record, listed: Sequence[UploadedPart]) -> Record:
+    """Give the record that counts what it did, up to the first part that is another one now."""
+    digest, good = "", 0
+    for part in listed[: record.parts]:
+        if record.marks[good * MARK_BYTES : (good + 1) * MARK_BYTES] != mark_of(part):
+            break
+        digest, good = chained(digest, part), good + 1
+    if good == record.parts:
+        return record
+    return replace(
+        record,
+        parts=good,
+        part_bytes=sum(part.size for part in listed[:good]),
+        digest=digest,
+        checks=record.checks[: good * checksums.SIZES[record.check]] if record.check else b"",
+        marks=record.marks[: good * MARK_BYTES],
+        tail=None,
+    )
 
 
 def chained(digest: str, part: UploadedPart) -> str:

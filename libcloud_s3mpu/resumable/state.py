@@ -21,12 +21,13 @@ from .lease import Lock
 from .sizes import Sizes
 from .errors import (
     FencedError,
+    ResumableError,
     UploadGoneError,
     UploadDamagedError,
     UploadExpiredError,
     UploadNotFoundError,
 )
-from .record import Tail, Record, chained, name_of, with_check, read_record
+from .record import Tail, Record, chained, mark_of, name_of, with_check, read_record
 from .headers import MARK
 from .objects import Objects
 from .options import StoreOptions
@@ -159,26 +160,31 @@ class Store:
         more.
 
         :raises UploadGoneError: if the upload was aborted behind our back.
-        :raises UploadDamagedError: if S3 does not list a part that counts.
+        :raises UploadDamagedError: if S3 does not list the last part that counts, or another one.
         """
         record = kept.record
         if record.state == "finished":
             return kept
         try:
             if not record.is_ours:
-                return replace(kept, record=self._adopted(record))
+                return self._adopted(kept)
             page = self.objects.part_page(
                 self.target(record), record.upload_id, after=max(0, record.parts - 1), count=1
             )
         except UploadMissingError as error:
             return self.settled(kept, error)
-        if record.parts and record.parts not in (part.part_number for part in page):
-            raise self.damaged(record, f"part {record.parts} is not listed")
+        last = next((part for part in page if part.part_number == record.parts), None)
+        if record.parts and (last is None or not record.marks.endswith(mark_of(last))):
+            raise self.damaged(record, f"part {record.parts} is not as it was")
         return kept
 
-    def _adopted(self, record: Record) -> Record:
+    def _adopted(self, kept: Kept) -> Kept:
         """Give the state of an upload that tusd began: parts up to the first gap, and ``.part``."""
-        parts, highest = self._prefix(record)
+        record = kept.record
+        parts, highest = self.listed_prefix(record)
+        # tusd puts a join of small ones as one object, and aborts its multipart upload later.
+        if record.final and not parts and (finished := self._proven(record)) is not None:
+            return self.noted(replace(kept, record=finished))
         tail = None
         if len(parts) == highest:  # Behind a gap nobody knows where the tail belongs.
             head = self.objects.head(self.side_key(record.name, "part"), denied_is_none=True)
@@ -188,15 +194,18 @@ class Store:
         digest = ""
         for part in parts:
             digest = chained(digest, part)
-        return replace(
+        adopted = replace(
             record,
             parts=len(parts),
             part_bytes=sum(part.size for part in parts),
             digest=digest,
+            marks=b"".join(map(mark_of, parts)),
             tail=tail,
         )
+        return replace(kept, record=adopted)
 
-    def _prefix(self, record: Record) -> tuple[list[UploadedPart], int]:
+    def listed_prefix(self, record: Record) -> tuple[list[UploadedPart], int]:
+        """List an upload's parts up to the first gap, and give the highest number of all."""
         listed = {part.part_number: part for part in self._listed(record)}
         parts: list[UploadedPart] = []
         while len(parts) + 1 in listed:
@@ -214,7 +223,7 @@ class Store:
 
         :raises UploadDamagedError: if they are not, or make other than ``length`` bytes.
         """
-        parts = [part for part in self._prefix(record)[0] if part.part_number <= record.parts]
+        parts = self.listed_prefix(record)[0][: record.parts]
         digest = ""
         for part in parts:
             digest = chained(digest, part)
@@ -239,19 +248,33 @@ class Store:
         :raises UploadGoneError: if nothing proves that it was completed.
         """
         record = kept.record
-        head = self.objects.head(record.key)
-        if head is not None and self._is_proof(record, head.headers, head.size, head.etag):
-            finished = replace(record, state="finished", length=head.size, etag=head.etag)
-            finished = replace(finished, tail=None)
+        finished = self._proven(record)
+        if finished is not None:
             return self.noted(replace(kept, record=finished))
-        raise UploadGoneError(
+        raise self._gone(record) from error
+
+    def ended(self, record: Record) -> ResumableError:
+        """Make the error of a writer whose multipart upload was not there any more."""
+        if record.state != "finished" and self._proven(record) is None:
+            return self._gone(record)
+        return FencedError(f"upload {record.id} was finished by another writer", id=record.id)
+
+    def _gone(self, record: Record) -> UploadGoneError:
+        return UploadGoneError(
             f"upload {record.id} is not on the service any more, and no object proves that it was "
             "finished: its parts were aborted",
             id=record.id,
             container=self.objects.bucket,
             object_name=record.key,
             upload_id=record.upload_id,
-        ) from error
+        )
+
+    def _proven(self, record: Record) -> Record | None:
+        """Give the record of a finished upload if its object is there."""
+        head = self.objects.head(record.key, denied_is_none=True)
+        if head is None or not self._is_proof(record, head.headers, head.size, head.etag):
+            return None
+        return replace(record, state="finished", length=head.size, etag=head.etag, tail=None)
 
     def _is_proof(self, record: Record, headers: Any, size: int, etag: str | None) -> bool:
         if record.length is None or size != record.length:

@@ -27,6 +27,7 @@ from .errors import (
     UploadGoneError,
     UploadFinalError,
     InvalidLengthError,
+    UploadDamagedError,
     OffsetMismatchError,
     UploadNotFoundError,
     UploadTooLargeError,
@@ -37,6 +38,7 @@ from .record import name_of
 from .source import Source, Checksum, Expected, verified
 from .reading import read_range
 from ..arguments import naming
+from ..protocol.errors import UploadMissingError
 
 
 class ResumableUploads(UploadStore):
@@ -102,7 +104,7 @@ class ResumableUploads(UploadStore):
                 partial=partial,
             )
             if length == 0:
-                kept = self._finished(kept.record.id)
+                kept = self._settled(kept.record.id)
             return kept.info()
 
     def get(self, id: str) -> UploadInfo:
@@ -114,10 +116,12 @@ class ResumableUploads(UploadStore):
         :raises UploadNotFoundError: if there is none; UploadGoneError, UploadExpiredError.
         """
         with naming(self.driver):
-            kept = self._store.seen(self._store.read(id))
-            if is_whole(kept):
-                kept = self._finished(id)
-            return kept.info()
+            try:
+                kept = self._store.seen(self._store.read(id))
+                is_settled = not is_whole(kept)
+            except UploadDamagedError:
+                is_settled = False
+            return (kept if is_settled else self._settled(id)).info()
 
     def write(
         self, id: str, offset: int, stream: Any, checksum: Checksum | None = None
@@ -141,16 +145,11 @@ class ResumableUploads(UploadStore):
         """
         expected = Expected(checksum) if checksum is not None else None
         with naming(self.driver), self._held(id) as lock:
-            kept = self._store.seen(self._store.read(id))
+            kept = self._current(id, lock)
             record = kept.record
             if record.final:
                 raise UploadFinalError(f"upload {id} is made of others and takes no bytes", id=id)
-            if offset != record.offset:
-                raise OffsetMismatchError(
-                    f"upload {id} ends at offset {record.offset}, not {offset}",
-                    offset=record.offset,
-                    id=id,
-                )
+            _check_offset(kept, offset)
             if kept.is_news:
                 return kept.info()  # An error would keep it from whoever waits for it.
             limit = self.max_object_size if record.length is None else record.length
@@ -159,9 +158,13 @@ class ResumableUploads(UploadStore):
                 if source.has_more():
                     raise UploadTooLargeError(f"upload {id} has all its {limit} bytes", id=id)
             else:
-                kept = self._stored(kept, lock, source, expected)
+                try:
+                    kept = self._stored(kept, lock, source, expected)
+                except UploadMissingError as error:
+                    raise self._store.ended(self._store.read(id).record) from error
             if is_whole(kept):
                 kept = complete(self._store, kept, lock)
+                _check_offset(kept, max(offset, kept.record.offset))
         if source.error is not None and not kept.is_news:
             raise source.error
         return kept.info()
@@ -190,7 +193,7 @@ class ResumableUploads(UploadStore):
         """
         checked_length(length)
         with naming(self.driver), self._held(id) as lock:
-            kept = self._store.seen(self._store.read(id))
+            kept = self._current(id, lock)
             record = kept.record
             if record.length is not None:
                 if record.length == length:
@@ -217,8 +220,12 @@ class ResumableUploads(UploadStore):
         with naming(self.driver):
             kept = self._store.read(id)
             if kept.record.state != "finished":
-                kept = self._finished(id)
+                kept = self._settled(id)
             record = kept.record
+            if record.state != "finished":
+                raise UploadUnfinishedError(
+                    f"upload {id} has {record.offset} of {record.length} bytes", id=id
+                )
             told = {"id": id, "just_completed": kept.is_news}
             return Object(
                 name=record.key,
@@ -329,3 +336,16 @@ class ResumableUploads(UploadStore):
         """
         with naming(self.driver):
             return expiring.expire(self._store, self._locker, older_than=older_than)
+
+
+def _check_offset(kept: Kept, offset: int) -> None:
+    """
+    :raises OffsetMismatchError: if the upload does not end there.
+    """
+    record = kept.record
+    if offset != record.offset:
+        raise OffsetMismatchError(
+            f"upload {record.id} ends at offset {record.offset}, not {offset}",
+            offset=record.offset,
+            id=record.id,
+        )

@@ -318,7 +318,7 @@ class Write:
             try:
                 self._commit()
             except FencedError:
-                if self._record.tail != self._kept.record.tail:
+                if self._record.tail not in (None, self._kept.record.tail):
                     forget_tail(self._store, self._record)  # Nobody else knows of it.
                 raise
 

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from .messages import Request
 
-#: What stands in a path as it is (RFC 3986, pchar) and no proxy is known to change.
-_SAFE = "+~-._="
+#: What stands in a path as it is (RFC 3986, pchar) and no proxy is known to change. Ids that a hook
+#: of tusd chose may have slashes: proxies refuse %2F, or change it.
+_SAFE = "/+~-._="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

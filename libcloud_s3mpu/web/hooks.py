@@ -50,7 +50,8 @@ class Hooks:
     :ivar on_finish: called with (request, info) once the object exists. It may give a
         :class:`~.messages.Response`, to which the headers of the protocol are added. Of all
         requests to all processes one calls it: the one that completed the upload, also a HEAD that
-        made good a completion which had failed (what it gives is dropped then). A process that dies
+        made good a completion which had failed (of what it gives only headers are sent then; none
+        with a GET, a DELETE or a final upload's POST). A process that dies
         between the two never calls it: sweep ``uploads.list()`` where that matters. Where the
         service has no conditional writes, or its answer to one was lost, two may call it.
     :ivar on_terminate: called with (request, info) before anything is removed.

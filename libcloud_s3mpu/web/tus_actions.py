@@ -122,7 +122,7 @@ class Actions:
             return texts.id_in_url(url, base=inner, is_own=is_own)
 
     def _part(self, request: Request, upload_id: str) -> Any:
-        info = self._found_part(request, upload_id)
+        info, _ = self._got(request, upload_id)
         self.authorize(request, "join", info)
         if not info.partial:
             raise Refuse(400, "Upload-Concat names an upload that is not partial\n")
@@ -130,13 +130,10 @@ class Actions:
             raise Refuse(400, "Upload-Concat names an upload that is not finished\n")
         return info
 
-    def _found_part(self, request: Request, upload_id: str) -> Any:
-        return self._got(request, upload_id)
-
     # -- HEAD, PATCH, DELETE, GET ----------------------------------------------------------------
 
     def status(self, request: Request, upload_id: str) -> Response:
-        info = self._info(request, upload_id, "status")
+        info, given = self._info(request, upload_id, "status")
         _check_is_there(info)
         headers: Headers = [("Upload-Offset", str(info.offset)), ("Cache-Control", "no-store")]
         if info.length is None:
@@ -151,7 +148,9 @@ class Actions:
         elif info.parts_of:
             urls = " ".join(self.addresses.url_of(request, part) for part in info.parts_of)
             headers.append(("Upload-Concat", f"final;{urls}"))
-        return Response(status=200, headers=(*headers, *_expires(info)))
+        answer = Response(status=200, headers=(*headers, *_expires(info)))
+        # Its status and headers are the protocol's, and it has no body: what fits is added.
+        return answer if given is None else answer.plus(_own_headers(given))
 
     def append(self, request: Request, upload_id: str) -> Response:
         """Store a body at its offset; the answer says how far the upload is then."""
@@ -161,16 +160,15 @@ class Actions:
         checksum = texts.checksum_of(request.header("upload-checksum"))
         length = request.header("upload-length")
         declared = None if length is None else texts.number("Upload-Length", length)
-        info = self._info(request, upload_id, "append")
+        info, given = self._info(request, upload_id, "append")
         if info.final:
             raise Refuse(403, "a concatenated upload takes no more bytes\n")
         if offset != info.offset:
             raise Refuse(409, f"the upload ends at offset {info.offset}\n")
         was_complete = info.complete
-        given = None
         if declared is not None and declared != info.length:
             info = self._declare(request, info, declared)
-            given = self._told(request, info)
+            given = self._told(request, info) or given
         most = self._most(request, info.length)
         left = None if most is None else most - offset
         _check_size(request, left)
@@ -182,7 +180,7 @@ class Actions:
         return _joined(Response(status=204, headers=tuple(headers)), given)
 
     def terminate(self, request: Request, upload_id: str) -> Response:
-        info = self._info(request, upload_id, "terminate")
+        info, _ = self._info(request, upload_id, "terminate")
         if info.complete and not self.terminates_finished:
             raise Refuse(403, "a finished upload is kept\n")
         if self.hooks.on_terminate is not None:
@@ -192,7 +190,7 @@ class Actions:
         return Response(status=204)
 
     def read(self, request: Request, upload_id: str) -> Response:
-        info = self._info(request, upload_id, "read")
+        info, _ = self._info(request, upload_id, "read")
         if not info.complete:
             raise Refuse(409, "this upload is not finished\n")
         return download(self.uploads, info, request)
@@ -208,18 +206,17 @@ class Actions:
         if hook is not None and hook(request, action, info) is False:
             raise Refuse(403, "not allowed\n")
 
-    def _info(self, request: Request, upload_id: str, action: str) -> Any:
-        info = self._got(request, upload_id)
+    def _info(self, request: Request, upload_id: str, action: str) -> tuple[Any, Response | None]:
+        info, given = self._got(request, upload_id)
         self.authorize(request, action, info)
-        return info
+        return info, given
 
-    def _got(self, request: Request, upload_id: str) -> Any:
+    def _got(self, request: Request, upload_id: str) -> tuple[Any, Response | None]:
         """Look an upload up. If that made good a completion which had failed, the app is told now,
-        whoever asks: nobody will be told again. What its hook answers is for another request.
+        whoever asks: nobody will be told again. With what its hook answers to that.
         """
         info = self.uploads.get(upload_id)
-        self._told(request, info)
-        return info
+        return info, self._told(request, info)
 
     def _asked(self, request: Request, new: NewUpload) -> NewUpload:
         if self.hooks.on_create is None:
@@ -304,6 +301,11 @@ def _joined(answer: Response, given: Response | None) -> Response:
         return answer
     mine = [(n, v) for n, v in answer.headers if n.lower() != "content-length"]
     return given.plus(mine)
+
+
+def _own_headers(given: Response) -> Headers:
+    """Give a hook's headers but those that tell of its body."""
+    return [pair for pair in given.headers if not pair[0].lower().startswith("content-")]
 
 
 def _check_size(request: Request, left: int | None, offset: int = 0) -> None:

@@ -50,6 +50,10 @@ def wsgi_app(
             response = text_response(400, "a path that is not UTF-8, or a length that is none\n")
             start_response("400 Bad Request", list(response.headers))
             return response.body
+        if _hides_body(environ):
+            response = text_response(411, "this server passes on no chunked bodies\n")
+            start_response("411 Length Required", list(response.headers))
+            return response.body
         response = handler.handle(request)
         start_response(_status_line(response.status), list(response.headers))
         return _Answer(response, request, expects=bool(environ.get("HTTP_EXPECT")))
@@ -115,6 +119,15 @@ def _body(environ: Environ) -> InputBody:
     # gunicorn, waitress, mod_wsgi and Werkzeug's own server set it; elsewhere reading without a
     # length may block for ever.
     return InputBody(read, None if environ.get("wsgi.input_terminated") else 0)
+
+
+def _hides_body(environ: Environ) -> bool:
+    """Tell whether a body comes that the app cannot know the end of; read as none it were lost."""
+    return (
+        bool(environ.get("HTTP_TRANSFER_ENCODING"))
+        and not environ.get("CONTENT_LENGTH")
+        and not environ.get("wsgi.input_terminated")
+    )
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

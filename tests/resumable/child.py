@@ -60,13 +60,23 @@ def main(port: str, id: str, locker: str, folder: str, letter: str) -> None:
         except OffsetMismatchError as error:
             offset = error.offset
             continue
+            if info.complete:
+                return
         except UploadLockedError:
-            offset = store.get(id).offset
-            continue
+            offset = told(store, id)
         except UploadGoneError:
             return
-        if info.complete or store.get(id).complete:
+        if offset == LENGTH:
             return
+
+
+def told(store: ResumableUploads, id: str) -> int:
+    """Ask where the upload is; another writer may be at it just then."""
+    while True:
+        try:
+            return store.get(id).offset
+        except UploadLockedError:
+            continue
 
 
 if __name__ == "__main__":

@@ -136,3 +136,19 @@ def test_side_objects_are_tagged_for_lifecycle_rules() -> None:
         assert tags() == {"Tus-Completed=false"}
         store.write(upload.id, 3, data(17))
         assert tags() == {"Tus-Completed=true"}
+
+
+def test_the_lock_of_a_process_that_died_is_removed_and_one_that_is_held_is_not() -> None:
+    from libcloud_s3mpu.resumable import S3Locker
+
+    clock = Clock()
+    with bench() as found:
+        locker = S3Locker(found.service.driver, found.service.container)
+        store = found.store(clock=clock, locker=locker)
+        done = store.write(store.create(length=3).id, 0, b"abc")
+        locker.acquire(done.id.partition("+")[0])  # And nobody lets go of it.
+        store.expire(older_than=0)
+        assert found.sides() == ["info", "lock"]
+        clock.ahead = 3601
+        store.expire(older_than=60)
+        assert found.sides() == ["info"] and store.get(done.id).complete

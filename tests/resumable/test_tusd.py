@@ -23,7 +23,9 @@ def mpu_id(_: int) -> str:
     return "VXBsb2FkIElE.abc_123-"
 
 
-def tusd_info(id: str, *, size: int, deferred: bool = False, **fields: Any) -> bytes:
+def tusd_info(
+    id: str, *, size: int, deferred: bool = False, name: str = NAME, **fields: Any
+) -> bytes:
     info = {
         "ID": id,
         "Size": 0 if deferred else size,
@@ -33,7 +35,7 @@ def tusd_info(id: str, *, size: int, deferred: bool = False, **fields: Any) -> b
         "IsPartial": False,
         "IsFinal": False,
         "PartialUploads": None,
-        "Storage": {"Bucket": "bucket", "Key": f"uploads/{NAME}", "Type": "s3store"},
+        "Storage": {"Bucket": "bucket", "Key": f"uploads/{name}", "Type": "s3store"},
         **fields,
     }
     return json.dumps(info).encode()
@@ -43,10 +45,18 @@ def put(found: Bench, key: str, body: bytes) -> None:
     found.store()._store.objects.put(key, body)
 
 
-def begun(found: Bench, *, parts: list[bytes], tail: bytes = b"", size: int, **fields: Any) -> str:
+def begun(
+    found: Bench,
+    *,
+    parts: list[bytes],
+    tail: bytes = b"",
+    size: int,
+    name: str = NAME,
+    **fields: Any,
+) -> str:
     """Lay out an upload as tusd does; gives its id."""
     driver, container = found.service.driver, found.service.container
-    key = f"uploads/{NAME}"
+    key = f"uploads/{name}"
     # Only an initiate: the first part of a source that then breaks would abort it.
     from libcloud_s3mpu.protocol import wire
     from libcloud_s3mpu.protocol.integrity import BodyCheck
@@ -57,8 +67,8 @@ def begun(found: Bench, *, parts: list[bytes], tail: bytes = b"", size: int, **f
     for number, body in enumerate(parts, 1):
         if body:
             driver.ex_upload_part(container, key, upload_id, number, body)
-    id = f"{NAME}+{upload_id}"
-    put(found, f"{key}.info", tusd_info(id, size=size, **fields))
+    id = f"{name}+{upload_id}"
+    put(found, f"{key}.info", tusd_info(id, size=size, name=name, **fields))
     if tail:
         put(found, f"{key}.part", tail)
     return id
@@ -156,3 +166,110 @@ def test_side_objects_may_be_elsewhere() -> None:
         assert {key.partition("/")[0] for key in found.objects} == {"meta"}
         info = store.write(upload.id, 3, data(9)[3:])
         assert info.key.startswith("files/") and found.body(info) == data(9)
+
+
+def test_a_join_that_tusd_put_as_one_object_is_finished() -> None:
+    """It does so where one is small, and aborts the multipart upload later, or never."""
+    with bench(name_upload=mpu_id) as found:
+        id = begun(found, parts=[], size=11, IsFinal=True, PartialUploads=["a+b", "c+d"])
+        store = found.store()
+        assert not store.get(id).complete  # It is at it.
+        put(found, f"uploads/{NAME}", b"joined here")
+        assert store.get(id).complete and b"".join(store.read(id)) == b"joined here"
+
+
+@pytest.mark.parametrize("name", ["people/7/film", "a+b", "~x'(1)*;@"])
+def test_an_id_that_a_hook_of_tusds_chose_is_found(name: str) -> None:
+    with bench(name_upload=mpu_id) as found:
+        id = begun(found, parts=[data(8)], tail=data(11)[8:], size=20, name=name)
+        store = found.store()
+        assert store.get(id).offset == 11
+        info = store.write(id, 11, data(20)[11:])
+        assert info.key == f"uploads/{name}" and found.body(info) == data(20)
+        assert [each.id for each in store.list()] == [id]
+
+
+def test_a_record_of_tusds_first_years_is_read() -> None:
+    """No Storage (before 1.0), and nothing for metadata: Go writes null."""
+    with bench(name_upload=mpu_id) as found:
+        id = begun(found, parts=[data(8)], size=20, MetaData=None, Storage=None)
+        store = found.store()
+        info = store.get(id)
+        assert (info.offset, info.metadata, info.key) == (8, {}, f"uploads/{NAME}")
+        assert store.write(id, 8, data(20)[8:]).complete
+
+
+class Tusd:
+    """What tusd does with an upload (s3store.go of v2.9.2: fetchInfo, WriteChunk, FinishUpload)."""
+
+    PREFERRED, MINIMUM = 8, 5
+
+    def __init__(self, found: Bench) -> None:
+        self._found = found
+        self._driver, self._container = found.service.driver, found.service.container
+
+    def _info(self, id: str) -> dict[str, Any]:
+        name = id.rpartition("+")[0]
+        info: dict[str, Any] = json.loads(self._found.objects[f"uploads/{name}.info"].body)
+        assert info["ID"] == id
+        return info
+
+    def _parts(self, id: str) -> list[Any]:
+        name, _, multipart = id.rpartition("+")
+        return list(self._driver.ex_list_parts(self._container, f"uploads/{name}", multipart))
+
+    def _tail(self, id: str) -> bytes:
+        found = self._found.objects.get(f"uploads/{id.rpartition('+')[0]}.part")
+        return bytes(found.body) if found is not None else b""
+
+    def offset(self, id: str) -> int:
+        return sum(part.size for part in self._parts(id)) + len(self._tail(id))
+
+    def write(self, id: str, data: bytes) -> None:
+        name, _, multipart = id.rpartition("+")
+        size, at = self._info(id)["Size"], self.offset(id) - len(self._tail(id))
+        data = self._tail(id) + data
+        self._found.objects.pop(f"uploads/{name}.part", None)
+        number = len(self._parts(id)) + 1
+        for begin in range(0, len(data), self.PREFERRED):
+            piece = data[begin : begin + self.PREFERRED]
+            is_final = at + begin + len(piece) == size
+            if len(piece) >= self.MINIMUM or is_final:
+                key = f"uploads/{name}"
+                self._driver.ex_upload_part(self._container, key, multipart, number, piece)
+            else:
+                put(self._found, f"uploads/{name}.part", piece)
+            number += 1
+
+    def finish(self, id: str) -> None:
+        from libcloud_s3mpu.protocol import wire
+        from libcloud_s3mpu.protocol.integrity import BodyCheck
+
+        name, _, multipart = id.rpartition("+")
+        target = wire.Target(bucket="bucket", key=f"uploads/{name}", headers={})
+        check = BodyCheck(algorithm=None, is_signed=True)
+        answer = self._driver._transport.call(
+            wire.complete_request(target, upload_id=multipart, parts=self._parts(id), check=check)
+        )
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("ours", [0, 3, 8, 13, 19, 24], ids=str)
+@pytest.mark.parametrize("again", [0, 2, 9], ids=str)
+def test_tusd_goes_on_with_an_upload_of_ours(ours: int, again: int) -> None:
+    body, other = data(40), bytes(255 - byte for byte in data(40))
+    with bench(name_upload=mpu_id) as found:
+        store, tusd = found.store(), Tusd(found)
+        upload = store.create(length=40)
+        store.write(upload.id, 0, body[:ours])
+        at = tusd.offset(upload.id)
+        assert at <= ours and ours - at < 8  # All but our tail.
+        tusd.write(upload.id, other[at : at + again])
+        middle = tusd.offset(upload.id)
+        assert middle == at + again
+        tusd.write(upload.id, other[middle:])
+        assert tusd.offset(upload.id) == 40
+        tusd.finish(upload.id)
+        info = found.store().get(upload.id)  # And here it is seen that it was finished there.
+        assert info.complete and info.length == 40
+        assert found.body(info) == body[:at] + other[at:]

@@ -12,6 +12,7 @@ import sys
 import json
 import time
 import shutil
+import signal
 import socket
 import subprocess
 from typing import Any
@@ -63,6 +64,13 @@ class Process:
         """SIGKILL: nothing of it runs any more when this returns."""
         self._process.kill()
         self._close()
+
+    def pause(self) -> None:
+        """SIGSTOP: as a machine that sleeps; what it was sending stays half sent."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         assert self._process.stdin is not None

@@ -8,7 +8,9 @@ import sys
 import time
 import shutil
 import socket
+import tempfile
 import subprocess
+from typing import BinaryIO
 from pathlib import Path
 from contextlib import suppress, contextmanager
 from importlib.util import find_spec
@@ -42,7 +44,43 @@ SERVERS = {
         "uvicorn --port {port} --workers 1 --log-level warning tests.web.served:app",
     ),
     "hypercorn": ("hypercorn", "asgi", "hypercorn -b 127.0.0.1:{port} tests.web.served:app"),
+    "daphne": ("daphne", "asgi", "daphne -b 127.0.0.1 -p {port} tests.web.served:app"),
+    "granian": (
+        "granian",
+        "asgi",
+        "granian --interface asgi --host 127.0.0.1 --port {port} tests.web.served:app",
+    ),
+    "granian-wsgi": (
+        "granian",
+        "wsgi",
+        "granian --interface wsgi --blocking-threads 8 --host 127.0.0.1 --port {port} "
+        "tests.web.served:app",
+    ),
+    "gunicorn-gevent": (
+        "gevent",
+        "wsgi",
+        "gunicorn -w 2 -k gevent -b 127.0.0.1:{port} tests.web.served:app",
+    ),
+    "cheroot": ("cheroot", "wsgi", "cheroot --bind 127.0.0.1:{port} tests.web.served:app"),
+    **{
+        name: (package, "wsgi", f"tests.web.launch {name} {{port}}")
+        for name, package in (
+            ("wsgiref", "wsgiref"),
+            ("werkzeug", "werkzeug"),
+            ("gevent", "gevent"),
+            ("tornado", "tornado"),
+            ("twisted", "twisted"),
+            ("uwsgi", "pyuwsgi"),
+            ("bjoern", "bjoern"),
+        )
+    },
 }
+#: Call the app when the whole body is there: of a broken one it never hears, and none stalls.
+GATHERS = frozenset({"waitress", "daphne", "tornado", "twisted"})
+#: Raise on a cut body, with up to a piece (64 KiB) of it in their hands.
+LOSES_A_PIECE = frozenset({"gevent", "uwsgi"})
+#: Pass chunked bodies on as they are, or without a word on where they end.
+NO_CHUNKS = frozenset({"wsgiref", "tornado", "twisted", "uwsgi"})
 
 
 def need(package: str) -> None:
@@ -65,33 +103,34 @@ def real_server(name: str, endpoint: str, app: str | None = None, part: int = 5)
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "TEST_APP": app or kind}
     environ |= {"TEST_S3": endpoint, "TEST_PART": str(part)}
     command = [sys.executable, "-m", *arguments.format(port=port).split()]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile() as log:  # A pipe that nobody reads stops who logs each request.
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
-            process.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
-            process.communicate()
+            _wait_for(port, process, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, 9)
+                process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: BinaryIO) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
-            out = process.communicate()[0].decode(errors="replace")
-            pytest.fail(f"the server ended: {out[-2000:]}")
+            log.seek(0)
+            pytest.fail(f"the server ended: {log.read()[-2000:].decode(errors='replace')}")
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)

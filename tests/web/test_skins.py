@@ -207,3 +207,17 @@ def test_headers_hold_no_line_end() -> None:
         text_response(200, "", {"X-A": "b\r\nX-C: d"})
     with pytest.raises(ValueError, match="status"):
         Refuse(200)
+
+
+def test_a_chunked_body_that_the_server_does_not_decode_is_refused_not_lost() -> None:
+    """PEP 3333 knows no chunked bodies: read as none, it would be acknowledged as no bytes."""
+    handler = Reads()
+    environ = {
+        "REQUEST_METHOD": "PATCH",
+        "PATH_INFO": "/x",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input": io.BytesIO(b"3\r\nabc\r\n0\r\n\r\n"),
+    }
+    started: list[Any] = []
+    b"".join(wsgi_app(handler)(environ, lambda *given: started.append(given)))
+    assert started[0][0].startswith("411 ") and handler.requests == []

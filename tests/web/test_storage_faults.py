@@ -165,6 +165,24 @@ class TestBetween:
             assert (answer.status, answer["Retry-After"]) == (503, "3")
         assert goes_on(tus, url, sent=b"") == 0
 
+    def test_a_record_that_is_refused_is_no_missing_upload(self, tus: Tus) -> None:
+        """Clients drop an upload for a 404, and begin anew."""
+        url = tus.create(len(DATA))
+        assert tus.patch(url, 0, DATA[:12]).status == 204
+        tus.made.fake.script("GetObject", faults.error("AccessDenied"), forever=True)
+        assert tus.head(url).status == tus.patch(url, 12, DATA[12:]).status == 500
+        assert tus.send("DELETE", url).status == 500
+        assert goes_on(tus, url, sent=DATA[:12], acknowledged=12) == 12
+
+    def test_a_part_that_was_replaced_is_sent_again(self, tus: Tus) -> None:
+        url = tus.create(len(DATA))
+        assert tus.patch(url, 0, DATA[:17]).status == 204
+        (upload,) = tus.made.fake.uploads.values()
+        driver, container = tus.made.driver, tus.made.container
+        driver.ex_upload_part(container, upload.key, upload.upload_id, 2, b"late!")
+        assert tus.patch(url, 17, DATA[17:]).status == 409
+        assert goes_on(tus, url, sent=DATA) == 5
+
     def test_a_listing_that_fails_is_no_offset(self, tus: Tus) -> None:
         url = tus.create(len(DATA))
         assert tus.patch(url, 0, DATA[:12]).status == 204

@@ -380,6 +380,24 @@ class TestHooks:
         finished = [t.handler.metrics().get("uploads_finished", 0) for t in (tus, other)]
         assert finished == [0, 1]
 
+    @pytest.mark.parametrize("way", ["HEAD", "PATCH"])
+    def test_what_on_finish_answers_then_reaches_the_client(self, open_tus: Any, way: str) -> None:
+        def on_finish(request: Any, info: Any) -> Any:
+            return json_response(201, {"key": info.key}, {"X-Key": info.key})
+
+        tus = open_tus(hooks=Hooks(on_finish=on_finish))
+        url = tus.create(len(DATA))
+        tus.made.fake.script("CompleteMultipartUpload", faults.error("AccessDenied"))
+        assert tus.patch(url, 0, DATA).status == 500
+        answer = tus.head(url) if way == "HEAD" else tus.patch(url, len(DATA))
+        assert answer["X-Key"] == tus.uploads.get(tus.id_of(url)).key
+        assert answer["Upload-Offset"] == str(len(DATA))
+        if way == "HEAD":
+            assert (answer.status, answer["Cache-Control"]) == (200, "no-store")
+            assert "Content-Type" not in answer
+        else:
+            assert answer.status == 201 and b'"key"' in answer.body
+
     def test_on_finish_of_many_at_once_is_called_once(self, open_tus: Any) -> None:
         seen: list[str] = []
         tus = open_tus(hooks=Hooks(on_finish=lambda request, info: seen.append(info.key)))
