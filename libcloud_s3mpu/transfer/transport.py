@@ -49,7 +49,6 @@ log = logging.getLogger("libcloud_s3mpu.transport")
 
 #: Idle connections kept for one host.
 KEPT_IDLE = 64
-
 #: Where the HTTP connections live that are known to be safe with several threads.
 _KNOWN_MODULES = ("libcloud.http", "libcloud.utils.loggingconnection", ExactAdapter.__module__)
 
