@@ -306,7 +306,7 @@ class CopyExtensions:
                     policy=options.retry,
                 )
             except CopyUnsupportedError:
-                self._ex_lacks |= {"CopyObject"}
+                self._ex_note_lack("CopyObject", [source])
             else:
                 size = found.size
                 return uploaded(
@@ -358,7 +358,7 @@ class CopyExtensions:
             try:
                 return joined(way, target, sources, can_copy=can_copy)
             except CopyUnsupportedError:
-                self._ex_lacks |= {"UploadPartCopy"}
+                self._ex_note_lack("UploadPartCopy", sources)
         none = [False] * len(sources)
         return joined(way, target, sources, can_copy=none)
 
@@ -374,10 +374,15 @@ class CopyExtensions:
             try:
                 return work.run(target)
             except CopyUnsupportedError:
-                self._ex_lacks |= {"UploadPartCopy"}
+                self._ex_note_lack("UploadPartCopy", [it])
                 work = Append(way, it, data, can_copy=False)
         session = UploadSession(container=target.bucket, object_name=target.key)
         return self._ex_run(target, work.chained(), work.options(), session, must_not_change=False)
+
+    def _ex_note_lack(self, verb: str, sources: Sequence[Source]) -> None:
+        """Do not ask for this again, unless it may be a customer's key that it cannot copy."""
+        if not any(each.found.source.is_sealed for each in sources):
+            self._ex_lacks |= {verb}
 
     def _ex_copies_parts(self, source: Source) -> bool:
         """Tell whether this service copies parts of that object."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs that copy on the service, as pairs: a request value, and the reader of its answer.
 
-CopyObject and UploadPartCopy, and what is asked of a source before and instead: HEAD, its tags, a
-range of its bytes. Every request after the HEAD is pinned to the ETag that it named, so that a
-source that changes is an error and never a mixture. Which parts a copy has is
-:mod:`.copyplan`'s business.
+CopyObject and UploadPartCopy, and what is asked of a source before and instead: HEAD, a range of
+its bytes. Every request after the HEAD is pinned to the ETag that it named, so that a source that
+changes is an error and never a mixture. Which parts a copy has is :mod:`.copyplan`'s business, its
+tags are :mod:`.tagging`'s.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from .messages import (
     context_of,
     parse_body,
     service_error,
-    raise_for_status,
 )
 from .checksums import is_md5
 from .integrity import BodyCheck
@@ -55,7 +54,7 @@ _EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 
 class CopyUnsupportedError(ServiceError):
-    """501, NotImplemented: this service cannot copy; bytes must go through the client."""
+    """This service cannot copy (501), or not this source; bytes must go through the client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +77,11 @@ class CopySource:
     def query(self) -> tuple[tuple[str, str], ...]:
         """What names the version in a request of its own."""
         return (("versionId", self.version_id),) if self.version_id is not None else ()
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it is under a customer's key."""
+        return not header_rules.SSE_CUSTOMER.isdisjoint(self.headers)
 
     def copy_headers(self) -> dict[str, str]:
         """Give the headers that name this source, and pin it, in a copy's request.
@@ -135,7 +139,7 @@ def source_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-# -- the source: HEAD, tags, a range ------------------------------------------------------------
+# -- the source: HEAD, a range ------------------------------------------------------------------
 
 
 def _of_source(source: CopySource, operation: str, **more: object) -> S3Request:
@@ -190,23 +194,6 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
             plain = header_rules.decode_metadata_value(value)
             kept[name] = header_rules.encode_metadata_value(name, plain)
     return kept
-
-
-def tagging_request(source: CopySource) -> S3Request:
-    """Make the ``GET ?tagging`` of a source."""
-    return _of_source(source, "GetObjectTagging", query=(("tagging", ""), *source.query))
-
-
-def tagging_result(request: S3Request, response: S3Response) -> str:
-    """Read the tags, as ``x-amz-tagging`` carries them."""
-    raise_for_status(request, response, 200)
-    root = parse_body(request, response, root="Tagging")
-    pairs = []
-    for tag_set in xml.children(root, "TagSet"):
-        for tag in xml.children(tag_set, "Tag"):
-            name, value = (xml.text_of(tag, each) or "" for each in ("Key", "Value"))
-            pairs.append(f"{quote(name, safe='-._~')}={quote(value, safe='-._~')}")
-    return "&".join(pairs)
 
 
 def range_request(source: CopySource, *, first: int, size: int) -> S3Request:
@@ -385,6 +372,9 @@ def _meant(request: S3Request, error: S3MultipartError) -> S3MultipartError:
         cls = SourceChangedError
         text = f"{text}\nThe source has changed since the copy began; it was not mixed"
     elif error.http_status == 501 or error.s3_code == "NotImplemented":
+        cls = CopyUnsupportedError
+    elif error.http_status == 400 and SOURCE_KEY[1] in request.headers:
+        # HEAD took that key: the service cannot copy what is under one (Ceph 16, seen 2026-11).
         cls = CopyUnsupportedError
     if cls is type(error):
         error.value = text

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from .attempt import Sender, retried
-from ..protocol import wire, copying
+from ..protocol import wire, copying, tagging
 from ..protocol.retry import RetryPolicy
 from ..protocol.copying import CopySource, FoundSource
 from ..protocol.session import UploadedPart
@@ -35,9 +35,9 @@ def find_source(sender: Sender, source: CopySource, *, policy: RetryPolicy) -> F
 
 def find_tags(sender: Sender, source: CopySource, *, policy: RetryPolicy) -> str:
     """Ask for a source's tags, as ``x-amz-tagging`` carries them."""
-    request = copying.tagging_request(source)
+    request = tagging.tagging_request(source)
     return retried(
-        lambda _: copying.tagging_result(request, sender.call(request)),
+        lambda _: tagging.tagging_result(request, sender.call(request)),
         policy=policy,
         sender=sender,
     )

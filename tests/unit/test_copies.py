@@ -285,6 +285,26 @@ def test_an_encrypted_source_is_copied_with_its_key() -> None:
         assert it.kept("twice").body == pattern(60) * 2 + b"!"
 
 
+def test_a_service_that_copies_nothing_under_a_key_gets_the_bytes() -> None:
+    """Ceph 16 takes the key of the new object for that of the source; plain ones it copies."""
+    from tests.fake_s3.caller import SSE_C
+
+    for it in made(tls=True):
+        old, plain = it.put("old", pattern(60), dict(SSE_C)), it.put("plain", pattern(7))
+        it.fake.script("UploadPartCopy", faults.error("InvalidArgument"), forever=True)
+        it.fake.script("CopyObject", faults.error("NotImplemented"))
+        as_source = {n.replace("x-amz-", "x-amz-copy-source-", 1): v for n, v in SSE_C.items()}
+        for key in ("one", "two"):
+            it.copy(old, key=key, headers=as_source)
+            assert it.kept(key).body == pattern(60)
+        it.join(old, old, key="twice", headers={**as_source, **SSE_C})
+        assert it.kept("twice").body == pattern(60) * 2
+        it.fake.clear_scripts()
+        it.fake.requests.clear()
+        it.copy(plain)
+        assert [each.operation for each in it.fake.requests] == ["HeadObject", "CopyObject"]
+
+
 # -- services that cannot ------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libcloud_s3mpu.protocol import copying
+from libcloud_s3mpu.protocol import copying, tagging
 from libcloud_s3mpu.protocol.wire import Target
 from libcloud_s3mpu.protocol.errors import (
     ThrottledError,
@@ -152,13 +152,13 @@ def test_a_pinned_head_says_that_the_source_has_changed() -> None:
 
 
 def test_tags_are_read_as_they_are_sent() -> None:
-    request = copying.tagging_request(SOURCE)
+    request = tagging.tagging_request(SOURCE)
     assert request.query == (("tagging", ""),)
     body = (
         b"<Tagging><TagSet><Tag><Key>a b</Key><Value>&amp;=</Value></Tag>"
         b"<Tag><Key>n</Key><Value/></Tag></TagSet></Tagging>"
     )
-    assert copying.tagging_result(request, answer(body)) == "a%20b=%26%3D&n="
+    assert tagging.tagging_result(request, answer(body)) == "a%20b=%26%3D&n="
 
 
 @pytest.mark.parametrize(
