@@ -77,7 +77,9 @@ class Exchange:
         "_meter",
         "_request",
         "_rest",
+        "_taken",
         "_timeout",
+        "_was_interrupted",
         "sent_bytes",
         "waited",
         "watch",
@@ -102,6 +104,10 @@ class Exchange:
         self._is_sent = False
         self._got_early = False
         self._has_answer = False
+        #: What came of the answer to a request that takes effect once: an interrupt in the middle
+        #: of it would lose what was read (Ctrl-C during complete hung until its time-out).
+        self._taken = None if request.is_repeatable else bytearray()
+        self._was_interrupted = False
         self._is_cut = False
         self.sent_bytes = 0
         #: Seconds that this exchange waited for the network in all.
@@ -135,15 +141,16 @@ class Exchange:
                 return None
             if patience is not None:
                 patience = max(0.0, patience - (self.waited - began))
-            if not self._await_answer(patience):
+            if not self._taken and not self._await_answer(patience):
                 return None
-            return self._receive()
+            return self._receive(patience if self._was_interrupted else None)
         except (OSError, HTTPException, ValueError) as error:
             self.close()
             raise self._failure(error) from error
         except BaseException:
             if self._request.is_repeatable:
                 self.close()  # Else its answer is still wanted: see attempt.call_settled.
+            self._was_interrupted = True
             raise
 
     def cut(self) -> None:
@@ -285,9 +292,10 @@ class Exchange:
             raise TimeoutError(f"no answer for {wait:g} s")
         return False
 
-    def _receive(self) -> S3Response:
+    def _receive(self, patience: float | None) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
-        answer = HTTPResponse(self._answer_side(), method=self._request.method)  # type: ignore[arg-type]
+        side = self._answer_side(patience)
+        answer = HTTPResponse(side, method=self._request.method)  # type: ignore[arg-type]
         if self._request.streams:
             return self._open(answer)
         try:
@@ -314,7 +322,7 @@ class Exchange:
             raise ValueError(f"the answer is longer than {limit} bytes")
         return S3Response(status=status, headers=headers, body=body)
 
-    def _answer_side(self) -> AnswerSide:
+    def _answer_side(self, patience_left: float | None) -> AnswerSide:
         """Give the socket for reading, with the times that this answer has."""
         wait = self._timeout
         patience = self._request.patience_seconds
@@ -324,8 +332,10 @@ class Exchange:
             wait = max(wait, patience)
         if self._meter is not None:
             bounds += [b for b in [self._meter.seconds(None)] if b is not None]
+        if patience_left is not None:
+            bounds.append(patience_left)
         until = time.monotonic() + min(bounds) if bounds else None
-        return AnswerSide(self._channel.socket, wait, until)
+        return AnswerSide(self._channel.socket, wait, until, self._taken)
 
     def _open(self, answer: HTTPResponse) -> S3Response:
         """Read the head; leave a good answer's body to whoever wants it, read an error's."""

@@ -31,6 +31,8 @@ from tests.unit.small import (
 from libcloud_s3mpu.transfer import exchange
 from libcloud_s3mpu.transfer.spool import FileBody
 from libcloud_s3mpu.protocol.errors import TransportError, SourceChangedError
+from libcloud_s3mpu.transfer.attempt import call_settled
+from libcloud_s3mpu.transfer.sockets import AnswerSide
 from libcloud_s3mpu.protocol.messages import Bytes, S3Request
 from libcloud_s3mpu.transfer.exchange import ExchangeFailed
 from libcloud_s3mpu.transfer.connection import transport_error
@@ -474,3 +476,68 @@ def test_a_failure_says_why_and_becomes_the_error_that_apps_know() -> None:
     error = transport_error(get(), ExchangeFailed("nothing for 60 s", is_timeout=True))
     assert "Timeout" in type(error).__name__
     assert "nothing for 60 s" in str(error)
+
+
+# -- an interrupt in the middle of an answer -------------------------------------------------------
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n<whole/>"
+COMPLETE = S3Request(
+    operation="CompleteMultipartUpload",
+    method="POST",
+    bucket="bucket",
+    key="key",
+    patience_seconds=PATIENCE_SECONDS,
+    is_repeatable=False,
+)
+
+
+@contextmanager
+def interrupted_answer(cut: int, *, is_sent_on: bool, monkeypatch: Any) -> Iterator[Any]:
+    """Give a transport whose answer comes in two pieces, with a Ctrl-C between them."""
+    may_go_on, is_over = threading.Event(), threading.Event()
+
+    def behaviour(sock: socket.socket, number: int) -> None:
+        if read_request(sock):
+            sock.sendall(WHOLE[:cut])
+            (may_go_on if is_sent_on else is_over).wait(PATIENCE_SECONDS)
+            sock.sendall(WHOLE[cut:])
+
+    received, reads = AnswerSide._received, []
+
+    def interrupting(side: AnswerSide, buffer: Any) -> int:
+        reads.append(len(buffer))
+        if len(reads) == 2:
+            may_go_on.set()
+            raise KeyboardInterrupt
+        return received(side, buffer)
+
+    monkeypatch.setattr(AnswerSide, "_received", interrupting)
+    with raw(behaviour) as (_, transport):
+        yield transport
+        is_over.set()
+
+
+@pytest.mark.parametrize("cut", [3, 20, len(WHOLE) - 8, len(WHOLE) - 1])
+def test_an_answer_that_a_ctrl_c_interrupts_is_read_on(
+    cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[Any] = []
+    with (
+        interrupted_answer(cut, is_sent_on=True, monkeypatch=monkeypatch) as transport,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        call_settled(transport, COMPLETE, settled.append)
+    assert [(answer.status, answer.body) for answer in settled] == [(200, b"<whole/>")]
+
+
+def test_the_rest_of_an_interrupted_answer_is_awaited_for_a_moment_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libcloud_s3mpu.transfer.attempt.SETTLE_SECONDS", 0.05)
+    settled: list[Any] = []
+    with interrupted_answer(30, is_sent_on=False, monkeypatch=monkeypatch) as transport:
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            call_settled(transport, COMPLETE, settled.append)
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+    assert settled == []
