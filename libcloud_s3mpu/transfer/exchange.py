@@ -106,7 +106,7 @@ class Exchange:
         self._has_answer = False
         #: What came of the answer to a request that takes effect once: an interrupt in the middle
         #: of it would lose what was read (Ctrl-C during complete hung until its time-out).
-        self._taken = None if request.is_repeatable else bytearray()
+        self._taken: list[bytes] | None = None if request.is_repeatable else []
         self._was_interrupted = False
         self._is_cut = False
         self.sent_bytes = 0

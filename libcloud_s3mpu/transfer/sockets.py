@@ -81,7 +81,7 @@ class AnswerSide(io.RawIOBase):
         sock: Any,
         timeout: float | None,
         until: float | None,
-        taken: bytearray | None = None,
+        taken: list[bytes] | None = None,
     ) -> None:
         super().__init__()
         self._socket = sock
@@ -99,19 +99,22 @@ class AnswerSide(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         taken = self._taken
         if taken is None:
-            return self._received(buffer)
-        again = taken[self._replayed : self._replayed + len(buffer)]
-        if again:
-            buffer[: len(again)] = again
-            self._replayed += len(again)
-            return len(again)
-        size = self._received(buffer)
-        # An interrupt between these two lines would lose what came; there is no third way.
-        taken += buffer[:size]
-        self._replayed += size
-        return size
+            self._set_time()
+            return self._socket.recv_into(buffer)  # type: ignore[no-any-return]
+        if self._replayed == len(taken):
+            self._set_time()
+            # One step for the interpreter, without TLS: between a recv and a line that notes what
+            # it gave, an interrupt would lose it.
+            taken.extend(map(self._socket.recv, (len(buffer),)))
+        data = taken[self._replayed]
+        if len(data) > len(buffer):
+            taken[self._replayed : self._replayed + 1] = [data[: len(buffer)], data[len(buffer) :]]
+            data = taken[self._replayed]
+        self._replayed += 1
+        buffer[: len(data)] = data
+        return len(data)
 
-    def _received(self, buffer: Any) -> int:
+    def _set_time(self) -> None:
         timeout = self._timeout
         if self._until is not None:
             left = self._until - time.monotonic()
@@ -119,7 +122,6 @@ class AnswerSide(io.RawIOBase):
                 raise TimeoutError("the answer was not whole in time")
             timeout = left if timeout is None else min(timeout, left)
         self._socket.settimeout(timeout)
-        return self._socket.recv_into(buffer)  # type: ignore[no-any-return]
 
 
 def unacknowledged(sock: Any) -> int:

@@ -492,7 +492,9 @@ COMPLETE = S3Request(
 
 
 @contextmanager
-def interrupted_answer(cut: int, *, is_sent_on: bool, monkeypatch: Any) -> Iterator[Any]:
+def interrupted_answer(
+    cut: int, *, is_sent_on: bool, monkeypatch: Any, lost: bool = False
+) -> Iterator[Any]:
     """Give a transport whose answer comes in two pieces, with a Ctrl-C between them."""
     may_go_on, is_over = threading.Event(), threading.Event()
 
@@ -502,28 +504,40 @@ def interrupted_answer(cut: int, *, is_sent_on: bool, monkeypatch: Any) -> Itera
             (may_go_on if is_sent_on else is_over).wait(PATIENCE_SECONDS)
             sock.sendall(WHOLE[cut:])
 
-    received, reads = AnswerSide._received, []
+    reads: list[int] = []
 
-    def interrupting(side: AnswerSide, buffer: Any) -> int:
-        reads.append(len(buffer))
-        if len(reads) == 2:
+    def count(side: Any) -> None:
+        reads.append(1)
+        if len(reads) == (1 if lost else 2):
             may_go_on.set()
             raise KeyboardInterrupt
-        return received(side, buffer)
 
-    monkeypatch.setattr(AnswerSide, "_received", interrupting)
+    if lost:  # The interrupt comes right behind a read: what that gave is handed to nobody.
+        read = AnswerSide.readinto
+
+        def lost_read(side: AnswerSide, buffer: Any) -> int:
+            size = read(side, buffer)
+            if not reads:
+                count(side)
+            return size
+
+        monkeypatch.setattr(AnswerSide, "readinto", lost_read)
+    else:
+        set_time = AnswerSide._set_time
+        monkeypatch.setattr(AnswerSide, "_set_time", lambda side: (count(side), set_time(side)))
     with raw(behaviour) as (_, transport):
         yield transport
         is_over.set()
 
 
+@pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("cut", [3, 20, len(WHOLE) - 8, len(WHOLE) - 1])
 def test_an_answer_that_a_ctrl_c_interrupts_is_read_on(
-    cut: int, monkeypatch: pytest.MonkeyPatch
+    cut: int, lost: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled: list[Any] = []
     with (
-        interrupted_answer(cut, is_sent_on=True, monkeypatch=monkeypatch) as transport,
+        interrupted_answer(cut, is_sent_on=True, monkeypatch=monkeypatch, lost=lost) as transport,
         pytest.raises(KeyboardInterrupt),
     ):
         call_settled(transport, COMPLETE, settled.append)
