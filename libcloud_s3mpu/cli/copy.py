@@ -16,7 +16,7 @@ import click
 from libcloud.storage.base import Object, Container
 
 from .get import download
-from .put import UNSAID, upload, pairs_of, summary_of, described_result
+from .put import UNSAID, upload, pairs_of, summary_of, check_absent, described_result
 from .words import S3Url, Failed, is_remote
 from .service import Session, object_url, positive_size, service_options
 from .progress import Watch, Display
@@ -126,6 +126,8 @@ def _copy(
         Object(each.key, 0, "", {}, {}, Container(each.bucket, {}, driver), driver)
         for each in sources
     ]
+    if given["if_none_match"]:
+        check_absent(driver, url)
     target = (Container(url.bucket, {}, driver), url.key)
     try:
         with display:

@@ -120,7 +120,10 @@ def _octal(character: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Join an error's lines to one; what ends without a stop gets a semicolon."""
+    """Join an error's lines to one; what ends without a stop gets one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    ended = [line if line[-1] in _STOPS else f"{line};" for line in lines[:-1]]
-    return printable(" ".join([*ended, *lines[-1:]]))
+    text = " ".join(lines[:1])
+    for line in lines[1:]:
+        stop = "" if text[-1] in _STOPS else "." if line[0].isupper() else ";"
+        text += f"{stop} {line}"
+    return printable(text)

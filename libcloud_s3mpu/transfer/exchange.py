@@ -38,8 +38,6 @@ IOV = 256
 TLS_RECORD = 16 * 1024
 #: Interim answers (100 Continue) that are read while a body is sent; more wait for its end.
 INTERIM = 8
-#: Seconds for the rest of an answer whose reading was interrupted.
-REST_SECONDS = 3.0
 #: os.sendfile exists elsewhere too; this is where its short counts were seen to be right.
 _HAS_SENDFILE = hasattr(os, "sendfile") and sys.platform == "linux"
 
@@ -92,8 +90,9 @@ class Exchange:
         "_meter",
         "_request",
         "_rest",
-        "_seen",
+        "_taken",
         "_timeout",
+        "_was_interrupted",
         "sent_bytes",
         "waited",
         "watch",
@@ -119,9 +118,11 @@ class Exchange:
         self._got_early = False
         self._interim = INTERIM
         self._has_answer = False
+        #: What came of the answer to a request that takes effect once: an interrupt in the middle
+        #: of it would lose what was read (Ctrl-C during complete hung until its time-out).
+        self._taken: list[bytes] | None = None if request.is_repeatable else []
+        self._was_interrupted = False
         self._is_cut = False
-        #: What came of an answer that is still wanted after an interrupt.
-        self._seen = None if request.is_repeatable else bytearray()
         self.sent_bytes = 0
         #: Seconds that this exchange waited for the network in all.
         self.waited = 0.0
@@ -160,15 +161,16 @@ class Exchange:
                 return None
             if patience is not None:
                 patience = max(0.0, patience - (self.waited - began))
-            if not self._await_answer(patience):
+            if not self._taken and not self._await_answer(patience):
                 return None
-            return self._receive()
+            return self._receive(patience if self._was_interrupted else None)
         except (OSError, HTTPException, ValueError) as error:
             self.close()
             raise self._failure(error) from error
         except BaseException:
             if self._request.is_repeatable:
                 self.close()  # Else its answer is still wanted: see attempt.call_settled.
+            self._was_interrupted = True
             raise
 
     def cut(self) -> None:
@@ -305,7 +307,7 @@ class Exchange:
 
     def _await_answer(self, patience: float | None) -> bool:
         sock = self._channel.socket
-        if self._seen or (self._channel.is_tls and sock.pending()):
+        if self._channel.is_tls and sock.pending():
             return True
         wait = self._timeout
         if self._request.patience_seconds is not None and wait is not None:
@@ -316,9 +318,9 @@ class Exchange:
             raise TimeoutError(f"no answer for {wait:g} s")
         return False
 
-    def _receive(self) -> S3Response:
+    def _receive(self, patience: float | None) -> S3Response:
         """Read the whole answer, up to its limit; keep the connection if it is clean."""
-        side = self._answer_side()
+        side = self._answer_side(patience)
         answer = begin_answer(side, self._request.method)
         self._has_answer = True
         if self._request.streams:
@@ -342,7 +344,7 @@ class Exchange:
             raise ValueError(f"the answer is longer than {limit} bytes")
         return S3Response(status=status, headers=headers, body=body)
 
-    def _answer_side(self) -> AnswerSide:
+    def _answer_side(self, patience_left: float | None) -> AnswerSide:
         """Give the socket for reading, with the times that this answer has."""
         wait = self._timeout
         patience = self._request.patience_seconds
@@ -352,10 +354,10 @@ class Exchange:
             wait = max(wait, patience)
         if self._meter is not None:
             bounds += [b for b in [self._meter.seconds(None)] if b is not None]
-        if self._seen:
-            bounds.append(REST_SECONDS)
+        if patience_left is not None:
+            bounds.append(patience_left)
         until = time.monotonic() + min(bounds) if bounds else None
-        return AnswerSide(self._channel.socket, wait, until, self._seen)
+        return AnswerSide(self._channel.socket, wait, until, self._taken)
 
     def _open(self, answer: HTTPResponse, side: AnswerSide) -> S3Response:
         """Read the head; leave a good answer's body to whoever wants it, read an error's."""

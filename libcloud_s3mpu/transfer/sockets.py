@@ -118,7 +118,8 @@ class AnswerSide(io.RawIOBase):
 
     :param timeout: the longest wait for more, in seconds; None waits for ever.
     :param until: when all of it must be there (:func:`time.monotonic`); None for no bound.
-    :param seen: what was read of it before an interrupt, which comes first; grows.
+    :param taken: what was read before, which is read again first; what is read is added to it.
+        None keeps nothing.
     """
 
     def __init__(
@@ -126,14 +127,14 @@ class AnswerSide(io.RawIOBase):
         sock: Any,
         timeout: float | None,
         until: float | None,
-        seen: bytearray | None = None,
+        taken: list[bytes] | None = None,
     ) -> None:
         super().__init__()
         self._socket = sock
         self._timeout = timeout
         self._until = until
-        self._seen = seen
-        self._again = io.BytesIO(seen or b"")
+        self._taken = taken
+        self._replayed = 0
         self._reader: io.BufferedReader | None = None
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -151,14 +152,29 @@ class AnswerSide(io.RawIOBase):
         TLS gives 16 KiB a call: over an object of a GiB, the way through here is a tenth of the
         cost (measured 2026-11, docs/reading.md).
         """
-        if self._until is None and self._seen is None:
+        if self._until is None and self._taken is None:
             self._socket.settimeout(self._timeout)
             self.readinto = self._socket.recv_into  # type: ignore[method-assign]
 
     def readinto(self, buffer: Any) -> int:
-        got = self._again.readinto(buffer)
-        if got:
-            return got
+        taken = self._taken
+        if taken is None:
+            self._set_time()
+            return self._socket.recv_into(buffer)  # type: ignore[no-any-return]
+        if self._replayed == len(taken):
+            self._set_time()
+            # One step for the interpreter, without TLS: between a recv and a line that notes what
+            # it gave, an interrupt would lose it.
+            taken.extend(map(self._socket.recv, (len(buffer),)))
+        data = taken[self._replayed]
+        if len(data) > len(buffer):
+            taken[self._replayed : self._replayed + 1] = [data[: len(buffer)], data[len(buffer) :]]
+            data = taken[self._replayed]
+        self._replayed += 1
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _set_time(self) -> None:
         timeout = self._timeout
         if self._until is not None:
             left = self._until - time.monotonic()
@@ -166,10 +182,6 @@ class AnswerSide(io.RawIOBase):
                 raise TimeoutError("the answer was not whole in time")
             timeout = left if timeout is None else min(timeout, left)
         self._socket.settimeout(timeout)
-        got = int(self._socket.recv_into(buffer))
-        if self._seen is not None:
-            self._seen += buffer[:got]
-        return got
 
 
 class _Head:

@@ -70,6 +70,10 @@ def test_what_exists_is_left_alone_if_asked(stored: Cli) -> None:
     before = stored.objects["dir/a +é.bin"]
     result = stored("cp", SOURCE, SOURCE, "--if-none-match")
     assert result.code == 1
+    assert "exists already; nothing was sent" in result.stderr
+    stored.fake.script("HeadObject", faults.answer(404))
+    result = stored("cp", SOURCE, SOURCE, "--if-none-match")
+    assert result.code == 1
     assert "PreconditionFailed" in result.stderr
     assert stored.objects["dir/a +é.bin"] is before
     assert stored.fake.uploads == {}

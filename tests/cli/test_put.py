@@ -102,6 +102,20 @@ def test_json_is_one_object_on_standard_output(cli: Cli) -> None:
 
 def test_if_none_match_refuses_what_exists(cli: Cli) -> None:
     assert cli("put", "-", "s3://bucket/a", "--if-none-match", stdin=b"1").code == 0
+    cli.fake.requests.clear()
+    result = cli("put", "-", "s3://bucket/a", "--if-none-match", stdin=b"2")
+    assert (result.code, result.stderr) == (
+        1,
+        "s3mpu: s3://bucket/a exists already; nothing was sent\n",
+    )
+    assert [record.operation for record in cli.fake.requests] == ["HeadObject"]
+    assert cli.objects["a"].body == b"1"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_if_none_match_is_the_services_to_decide(cli: Cli, status: int) -> None:
+    assert cli("put", "-", "s3://bucket/a", stdin=b"1").code == 0
+    cli.fake.script("HeadObject", faults.answer(status))  # Not to be seen, or there since then.
     result = cli("put", "-", "s3://bucket/a", "--if-none-match", stdin=b"2")
     assert result.code == 1
     assert "PreconditionFailed" in result.stderr

@@ -69,4 +69,5 @@ def test_nothing_printed_moves_the_cursor() -> None:
     assert printable("é\x1b[31m\n\u202e") == "é\\x1b[31m\\n\\u202e"
     assert one_line("first\n  second\n\n") == "first; second"
     assert one_line("first:\nsecond.\nthird") == "first: second. third"
+    assert one_line("first\nSecond") == "first. Second"
     assert one_line("") == ""

@@ -34,6 +34,7 @@ from tests.unit.small import (
 from libcloud_s3mpu.transfer import sockets, exchange
 from libcloud_s3mpu.transfer.spool import FileBody
 from libcloud_s3mpu.protocol.errors import TransportError, SourceChangedError
+from libcloud_s3mpu.transfer.attempt import call_settled
 from libcloud_s3mpu.transfer.sockets import AnswerSide
 from libcloud_s3mpu.protocol.messages import Bytes, S3Request
 from libcloud_s3mpu.transfer.exchange import ExchangeFailed
@@ -643,3 +644,82 @@ def test_only_what_has_no_time_of_its_own_is_read_past_the_clock(until: float | 
         assert (side.readinto == near.recv_into) is (until is None)
         assert side.makefile("rb").read(4) == b"body"
         assert near.gettimeout() is not None and near.gettimeout() <= 5.0
+
+
+# -- an interrupt in the middle of an answer -------------------------------------------------------
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n<whole/>"
+COMPLETE = S3Request(
+    operation="CompleteMultipartUpload",
+    method="POST",
+    bucket="bucket",
+    key="key",
+    patience_seconds=PATIENCE_SECONDS,
+    is_repeatable=False,
+)
+
+
+@contextmanager
+def interrupted_answer(
+    cut: int, *, is_sent_on: bool, monkeypatch: Any, lost: bool = False
+) -> Iterator[Any]:
+    """Give a transport whose answer comes in two pieces, with a Ctrl-C between them."""
+    may_go_on, is_over = threading.Event(), threading.Event()
+
+    def behaviour(sock: socket.socket, number: int) -> None:
+        if read_request(sock):
+            sock.sendall(WHOLE[:cut])
+            (may_go_on if is_sent_on else is_over).wait(PATIENCE_SECONDS)
+            sock.sendall(WHOLE[cut:])
+
+    reads: list[int] = []
+
+    def count(side: Any) -> None:
+        reads.append(1)
+        if len(reads) == (1 if lost else 2):
+            may_go_on.set()
+            raise KeyboardInterrupt
+
+    if lost:  # The interrupt comes right behind a read: what that gave is handed to nobody.
+        read = AnswerSide.readinto
+
+        def lost_read(side: AnswerSide, buffer: Any) -> int:
+            size = read(side, buffer)
+            if not reads:
+                count(side)
+            return size
+
+        monkeypatch.setattr(AnswerSide, "readinto", lost_read)
+    else:
+        set_time = AnswerSide._set_time
+        monkeypatch.setattr(AnswerSide, "_set_time", lambda side: (count(side), set_time(side)))
+    with raw(behaviour) as (_, transport):
+        yield transport
+        is_over.set()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("cut", [3, 20, len(WHOLE) - 8, len(WHOLE) - 1])
+def test_an_answer_that_a_ctrl_c_interrupts_is_read_on(
+    cut: int, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[Any] = []
+    with (
+        interrupted_answer(cut, is_sent_on=True, monkeypatch=monkeypatch, lost=lost) as transport,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        call_settled(transport, COMPLETE, settled.append)
+    assert [(answer.status, answer.body) for answer in settled] == [(200, b"<whole/>")]
+
+
+def test_the_rest_of_an_interrupted_answer_is_awaited_for_a_moment_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libcloud_s3mpu.transfer.attempt.SETTLE_SECONDS", 0.05)
+    settled: list[Any] = []
+    with interrupted_answer(30, is_sent_on=False, monkeypatch=monkeypatch) as transport:
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            call_settled(transport, COMPLETE, settled.append)
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+    assert settled == []
