@@ -109,14 +109,15 @@ def call_settled(
 ) -> S3Response:
     """Send a request that takes effect once, and do not lose what came of it.
 
-    An interrupt (Ctrl-C, a task's cancellation) that lands while the answer is awaited would leave
-    an upload that nobody knows the id of, or an object that nobody knows of: the answer is awaited
-    for :data:`SETTLE_SECONDS` more and given to ``settle`` before the interrupt goes on its way.
+    An interrupt (Ctrl-C, a task's cancellation, Celery's soft time limit: whatever is none of our
+    own errors) that lands while the answer is awaited would leave an upload that nobody knows the
+    id of, or an object that nobody knows of: the answer is awaited for :data:`SETTLE_SECONDS` more
+    and given to ``settle`` before the interrupt goes on its way.
     """
     exchange = sender.begin(request)
     try:
         return sender.resume(request, exchange)
-    except Exception:
+    except S3MultipartError:
         raise
     except BaseException as interrupt:
         try:
@@ -125,8 +126,8 @@ def call_settled(
                 settle(response)
             else:
                 note_doubt(interrupt, request, f"no answer within {SETTLE_SECONDS:g} s")
-        except S3MultipartError as error:
-            note_doubt(interrupt, request, error.value)
+        except Exception as error:
+            note_doubt(interrupt, request, str(getattr(error, "value", error)))
         finally:
             exchange.close()
         raise

@@ -231,7 +231,11 @@ def begin_answer(side: AnswerSide, method: str) -> HTTPResponse:
     """
     for _ in range(MOST_INTERIM):
         answer = WholeHeadResponse(side, method=method)  # type: ignore[arg-type]
-        answer.begin()
+        try:
+            answer.begin()
+        except BaseException:
+            answer.close()
+            raise
         if not 100 <= answer.status < 200 or answer.status == 101:
             return answer
         answer.fp = None  # Its end closes nothing: more is to come.

@@ -147,6 +147,8 @@ class Transport:
             session.auth,
             bool(session.params),
             bool(session.hooks.get("response")),
+            # pyOpenSSL's sockets, where an app has put them into urllib3, are not Python's.
+            urllib3.util.ssl_.IS_PYOPENSSL,
             os.getpid(),
         )
 
@@ -171,7 +173,6 @@ class Transport:
         adapter = session.get_adapter(url)
         plain_session = type(session) is requests.Session and type(adapter) is ExactAdapter
         changed = session.hooks.get("response") or session.params or session.auth
-        # pyOpenSSL's sockets, where an app has put them into urllib3, are not Python's.
         changed = changed or urllib3.util.ssl_.IS_PYOPENSSL
         if not plain_session or changed or dict(session.headers) != dict(default_headers()):
             return None

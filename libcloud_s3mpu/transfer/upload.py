@@ -37,7 +37,7 @@ from .complete import complete_upload
 from ..protocol import wire, checksums
 from ..protocol.retry import RetryBudget
 from ..protocol.watch import Watch
-from ..protocol.errors import TransportError, UploadMissingError
+from ..protocol.errors import TransportError, S3MultipartError, UploadMissingError
 from ..protocol.limits import Limits
 from ..protocol.options import DEFAULT_MAX_CONCURRENCY, UploadOptions
 from ..protocol.session import State, UploadedPart, UploadSession, UploadPausedError
@@ -289,7 +289,7 @@ class Upload:
         try:
             is_done = run() if run == job.run else run(job)
         except BaseException as error:
-            self._was_interrupted = not isinstance(error, Exception)
+            self._was_interrupted = not isinstance(error, S3MultipartError)
             job.release()
             raise
         if is_done is False:

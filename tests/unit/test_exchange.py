@@ -594,20 +594,29 @@ class Interrupted(BaseException):
     """Ctrl-C, or gevent's Timeout."""
 
 
+class TimeLimit(Exception):
+    """Celery's soft time limit: raised by a signal's handler, wherever the main thread is."""
+
+
+@pytest.mark.parametrize("kind", [Interrupted, TimeLimit])
 @pytest.mark.parametrize("at", [1, 2, 20, 200, 400])
 @pytest.mark.parametrize("verb", ["InitiateMultipartUpload", "CompleteMultipartUpload"])
 def test_an_interrupt_within_an_answer_that_takes_effect_once_loses_nothing_of_it(
-    verb: str, at: int, running: Service, monkeypatch: pytest.MonkeyPatch
+    kind: type[BaseException],
+    verb: str,
+    at: int,
+    running: Service,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real, calls = sockets.AnswerSide.readinto, iter(range(1, 1000))
 
     def readinto(side: Any, buffer: Any) -> int:
         if running.operations()[-1:] == [verb] and next(calls) == at:
-            raise Interrupted
+            raise kind
         return real(side, buffer[:1])
 
     monkeypatch.setattr(sockets.AnswerSide, "readinto", readinto)
-    with pytest.raises(Interrupted) as caught:
+    with pytest.raises(kind) as caught:
         running.upload(chunks(4), concurrency=1)
     assert running.fake.uploads == {}
     assert not hasattr(caught.value, "__notes__")

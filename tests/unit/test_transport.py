@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
+import ssl
 import sys
 import time
 import pickle
@@ -22,6 +23,7 @@ import requests
 import libcloud.common.base
 from libcloud.http import LibcloudConnection
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
 from libcloud.storage.base import Container
 
 from tests.fake_s3 import SECRET_KEY, FakeS3, FakeLimits, FakeServer, faults
@@ -128,6 +130,44 @@ def test_where_poll_was_taken_away_the_road_is_plain(
     running.upload(b"abc")
     monkeypatch.delattr(select, "poll")
     assert running.driver.ex_transport == "plain"
+
+
+def test_where_tls_is_not_pythons_own_the_road_is_plain(
+    running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As urllib3.contrib.pyopenssl does, whenever it is told to."""
+    running.upload(b"abc")
+    monkeypatch.setattr(urllib3.util.ssl_, "IS_PYOPENSSL", True)
+    assert running.driver.ex_transport == "plain"
+
+
+class OtherSocket:
+    """TLS by another class than Python's, as gevent has it."""
+
+    def __init__(self, real: ssl.SSLSocket) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_a_socket_is_tls_by_its_address_and_not_by_its_class(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else a file's bytes would go past TLS, by sendfile."""
+    real = HTTPSConnection.connect
+
+    def connect(self: Any) -> None:
+        real(self)
+        self.sock = OtherSocket(self.sock)
+
+    monkeypatch.setattr(HTTPSConnection, "connect", connect)
+    path = tmp_path / "file"
+    path.write_bytes(whole(8))
+    with service(tls=True) as it, open(path, "rb") as file:
+        assert it.driver.ex_transport == "lean"
+        it.upload(file)
+        assert it.stored() == whole(8)
 
 
 def test_libclouds_retry_flag_makes_the_road_plain(
