@@ -106,8 +106,8 @@ class AnswerSide(io.RawIOBase):
     def hand_over(self) -> None:
         """Leave reading to the socket itself, if all of the answer has no time of its own.
 
-        TLS gives 16 KiB a call: over an object of a GiB, the way through here is a tenth of the
-        cost (measured 2026-11, docs/reading.md).
+        TLS gives 16 KiB a call: a GiB costs 0.46 instead of 0.49 CPU s without the way through
+        here (measured 2026-11, chunks of 5 MiB).
         """
         if self._until is None:
             self._socket.settimeout(self._timeout)
