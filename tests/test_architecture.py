@@ -29,6 +29,7 @@ CONNECTION_ROOM = {
     "stream",
     "urls",
     "transport",
+    "trust",
     "http",
 }
 ROAD_ROOM = {
