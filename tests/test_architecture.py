@@ -31,6 +31,7 @@ CONNECTION_ROOM = {
     "stream",
     "urls",
     "transport",
+    "trust",
     "http",
 }
 ROAD_ROOM = {

@@ -29,6 +29,7 @@ from requests.adapters import HTTPAdapter
 from libcloud.utils.retry import Retry
 
 from .http import ExactAdapter, transport_error
+from .trust import Trust
 from .sockets import Channel
 from .exchange import Exchange, ExchangeFailed
 from .connection import S3MultipartConnection
@@ -103,6 +104,7 @@ class Transport:
         self._pools: dict[str, Any] = {}
         self._pools_for: tuple[Any, ...] = ()
         self._idle: dict[str, deque[Channel]] = {}
+        self._trust = Trust()
         #: Buckets whose ETags are known to be opaque (:mod:`.begin`); only added to, by any thread.
         self.opaque_buckets: set[str] = set()
         self._sessions: Any = None
@@ -363,6 +365,7 @@ class Transport:
     def _connect(self, host: str, watch: Watch | None) -> Channel:
         pool = self._pool(host)
         connection = pool._new_conn()
+        self._trust.lend(connection)
         timeout = self._connection.connection.session.timeout
         if watch is not None and watch.left is not None:
             left = max(0.001, watch.left or 0.0)  # Zero would mean: do not block.

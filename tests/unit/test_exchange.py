@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import sys
 import time
 import errno
@@ -643,16 +644,31 @@ def test_an_interrupt_says_what_may_be_left_where_the_answer_does_not_come(
 # -- the side an answer is read from ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("until", [None, 60.0])
-def test_only_what_has_no_time_of_its_own_is_read_past_the_clock(until: float | None) -> None:
+@pytest.mark.parametrize(("tls", "until"), [(True, None), (True, 60.0), (False, None)])
+def test_only_tls_without_a_time_of_its_own_is_read_past_the_clock(
+    tls: bool, until: float | None
+) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        sock = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(
+            near, do_handshake_on_connect=False, server_hostname="localhost"
+        ) if tls else near  # fmt: skip
+        side = AnswerSide(sock, 5.0, None if until is None else time.monotonic() + until)
+        side.hand_over()
+        assert (side.readinto == sock.recv_into) is (tls and until is None)
+        sock.close()
+
+
+def test_a_plain_body_is_read_within_its_time_after_the_head() -> None:
     near, far = socket.socketpair()
     with near, far:
         far.sendall(b"body")
-        side = AnswerSide(near, 5.0, None if until is None else time.monotonic() + until)
+        side = AnswerSide(near, 0.05, None)
         side.hand_over()
-        assert (side.readinto == near.recv_into) is (until is None)
-        assert side.makefile("rb").read(4) == b"body"
-        assert near.gettimeout() is not None and near.gettimeout() <= 5.0
+        reader = side.makefile("rb")
+        assert reader.read(4) == b"body"
+        with pytest.raises(TimeoutError):
+            reader.read(1)
 
 
 # -- an interrupt in the middle of an answer -------------------------------------------------------
