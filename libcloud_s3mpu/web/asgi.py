@@ -39,7 +39,7 @@ _IDLE_SECONDS = 60.0
 #: Requests worked on at once; others wait. Threads are started when they are needed.
 _MAX_THREADS = 64
 #: Those that bring no body have threads of their own: slow uploads must not keep back the question
-#: how far one is, nor the request that takes a stalled one over.
+#: how far one is.
 _BODILESS = frozenset({"HEAD", "GET", "OPTIONS", "DELETE"})
 _MAX_BODILESS_THREADS = 16
 
