@@ -85,7 +85,7 @@ NO_CHUNKS = frozenset({"wsgiref", "tornado", "twisted", "uwsgi"})
 
 def need(package: str) -> None:
     if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: pip install 'libcloud_s3mpu[web-test]'")
+        pytest.skip(f"{package} is not installed")
 
 
 def free_port() -> int:
