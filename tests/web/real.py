@@ -80,7 +80,7 @@ GATHERS = frozenset({"waitress", "daphne", "tornado", "twisted"})
 #: Raise on a cut body, with up to a piece (64 KiB) of it in their hands.
 LOSES_A_PIECE = frozenset({"gevent", "uwsgi"})
 #: Pass chunked bodies on as they are, or without a word on where they end.
-NO_CHUNKS = frozenset({"wsgiref", "tornado", "twisted", "uwsgi"})
+NO_CHUNKS = frozenset({"tornado", "twisted", "uwsgi"})
 
 
 def need(package: str) -> None:

@@ -226,3 +226,30 @@ def test_questions_are_answered_while_all_threads_wait_for_slow_bodies() -> None
 
     asyncio.run(main())
     assert answered[3:] == ["PATCH", "PATCH"]
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "is_cut"),
+    [
+        (b"3\r\nabc\r\n00A;x=y\r\n0123456789\r\n0\r\nUpload: no\r\n\r\n", b"abc0123456789", False),
+        (b"0\r\n\r\n", b"", False),
+        (b"3\r\nabc\r\n5\r\nde", b"abcde", True),
+        (b"3\r\nabc\r\n", b"abc", True),
+        (b"-3\r\nabc\r\n0\r\n\r\n", b"", True),
+        (b"", b"", True),
+    ],
+)
+def test_chunks_are_decoded_where_pythons_own_server_leaves_them(
+    wire: bytes, body: bytes, is_cut: bool
+) -> None:
+    handler = Reads()
+    environ = {
+        "REQUEST_METHOD": "PATCH",
+        "PATH_INFO": "/x",
+        "SERVER_SOFTWARE": "WSGIServer/0.2",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input": io.BufferedReader(io.BytesIO(wire)),  # type: ignore[type-var]
+    }
+    b"".join(wsgi_app(handler)(environ, lambda *given: None))
+    assert b"".join(handler.pieces) == body
+    assert handler.requests[0].body.is_cut is is_cut
