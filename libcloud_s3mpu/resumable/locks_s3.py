@@ -112,7 +112,7 @@ class S3Locker:
                 wait = self._poll_seconds
             except _OTHERS:
                 wait = 0.0  # Somebody was faster: look again.
-            if self._clock() >= deadline:
+            if found is not None and self._clock() >= deadline:
                 raise UploadLockedError(
                     f"upload {name} is being written, and its writer did not let go within "
                     f"{self.timeout_seconds:g} s",

@@ -34,11 +34,14 @@ class Got:
 
     @property
     def age_seconds(self) -> float | None:
-        """How old it is by the service's own clock; None where it does not say."""
+        """How old it is at least, by the service's own clock; None where it does not say.
+
+        Both dates are whole seconds: what was put at 10.9 and is asked for at 11.0 is not 1 s old.
+        """
         try:
             now = parsedate_to_datetime(self.headers["date"])
             then = parsedate_to_datetime(self.headers["last-modified"])
-            return (now - then).total_seconds()
+            return max(0.0, (now - then).total_seconds() - 1.0)
         except (KeyError, TypeError, ValueError):
             return None
 

@@ -38,6 +38,10 @@ _BUFFER_BYTES = 256 * 1024
 _IDLE_SECONDS = 60.0
 #: Requests worked on at once; others wait. Threads are started when they are needed.
 _MAX_THREADS = 64
+#: Those that bring no body have threads of their own: slow uploads must not keep back the question
+#: how far one is.
+_BODILESS = frozenset({"HEAD", "GET", "OPTIONS", "DELETE"})
+_MAX_BODILESS_THREADS = 16
 
 
 class InputTimeoutError(OSError):
@@ -134,7 +138,7 @@ class AsgiApp:
     """A handler as an ASGI app. It owns its worker threads; :meth:`close` lets them go.
 
     :param idle_seconds: how long a client may send nothing before it is taken for gone.
-    :param max_threads: requests that are worked on at once.
+    :param max_threads: requests with a body that are worked on at once.
     """
 
     def __init__(
@@ -147,10 +151,12 @@ class AsgiApp:
         self._handler = handler
         self._idle_seconds = idle_seconds
         self._workers = ThreadPoolExecutor(max_threads, thread_name_prefix="s3mpu-web")
+        self._quick = ThreadPoolExecutor(_MAX_BODILESS_THREADS, thread_name_prefix="s3mpu-ask")
 
     def close(self) -> None:
         """Wait for the requests under way, and end the threads."""
         self._workers.shutdown(wait=True)
+        self._quick.shutdown(wait=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -177,7 +183,8 @@ class AsgiApp:
         waits = request.header("expect") is not None
         feeding = loop.create_task(pipe.feed(receive, waits=waits))
         try:
-            response = await loop.run_in_executor(self._workers, self._handler.handle, request)
+            workers = self._quick if request.method in _BODILESS else self._workers
+            response = await loop.run_in_executor(workers, self._handler.handle, request)
             await self._send(send, response)
         finally:
             pipe.is_gone = True
@@ -197,7 +204,7 @@ class AsgiApp:
         try:
             await send(_start(response))
             while True:
-                piece = await loop.run_in_executor(self._workers, next, pieces, None)
+                piece = await loop.run_in_executor(self._quick, next, pieces, None)
                 if piece is None:
                     break
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -205,7 +212,7 @@ class AsgiApp:
         finally:
             close = getattr(response.body, "close", None)
             if close is not None:
-                await loop.run_in_executor(self._workers, close)
+                await loop.run_in_executor(self._quick, close)
 
 
 def asgi_app(handler: Handler, **options: Any) -> AsgiApp:

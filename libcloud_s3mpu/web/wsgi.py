@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 from collections.abc import Mapping, Callable, Iterable, Iterator
 
+from .chunked import Dechunked
 from .messages import Request, Response, InputBody, text_response
 
 __all__ = ["direct_wsgi", "request_of_environ", "tus_wsgi", "wsgi_app"]
@@ -45,6 +46,9 @@ def wsgi_app(
     """
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if _is_raw(environ):
+            body = Dechunked(environ["wsgi.input"])
+            environ = {**environ, "wsgi.input": body, "wsgi.input_terminated": True}
         request = request_of_environ(environ, trailers=trailers)
         if request is None:
             response = text_response(400, "a path that is not UTF-8, or a length that is none\n")
@@ -119,6 +123,16 @@ def _body(environ: Environ) -> InputBody:
     # gunicorn, waitress, mod_wsgi and Werkzeug's own server set it; elsewhere reading without a
     # length may block for ever.
     return InputBody(read, None if environ.get("wsgi.input_terminated") else 0)
+
+
+def _is_raw(environ: Environ) -> bool:
+    """Tell whether a chunked body comes as it is on the wire: Python's own server does that."""
+    return (
+        bool(environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower() == "chunked")
+        and environ.get("SERVER_SOFTWARE", "").startswith("WSGIServer/")
+        and not environ.get("wsgi.input_terminated")
+        and type(environ.get("wsgi.input")) is io.BufferedReader
+    )
 
 
 def _hides_body(environ: Environ) -> bool:

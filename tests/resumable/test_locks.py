@@ -360,3 +360,19 @@ def test_10_who_loses_the_record_with_a_tail_in_his_hands_is_told_so() -> None:
         with pytest.raises(FencedError):
             store.write(upload.id, 3, Meddled())
         assert store.get(upload.id).offset == 4
+
+
+def test_10_a_lease_on_s3_lasts_its_time_although_dates_are_whole_seconds() -> None:
+    from datetime import datetime, timezone, timedelta
+
+    with bench() as found:
+        now = datetime.now(timezone.utc).replace(microsecond=900_000)
+        found.fake.clock = lambda: now
+        locker = made("s3", found, Path(), ttl_seconds=1, timeout_seconds=0)
+        locker.acquire("probe").release()
+        held = locker.acquire("name")
+        now += timedelta(seconds=0.2)  # The next second has begun.
+        with pytest.raises(UploadLockedError):
+            locker.acquire("name")
+        now += timedelta(seconds=2)
+        assert locker.acquire("name").token > held.token

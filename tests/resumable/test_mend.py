@@ -131,3 +131,30 @@ def test_parts_that_are_not_listed_may_be_late_and_nothing_is_given_up() -> None
                 found.store().get(info.id)
         upload.parts[3] = part
         ends_well(found, info.id, 27)
+
+
+def test_a_part_that_is_replaced_between_listing_and_completing_is_seen() -> None:
+    with bench() as found:
+        info = begun(found)
+        store = found.store()
+        inner = store._store.objects.sender
+
+        class Late:
+            """Lets a part arrive behind the listing that precedes completing."""
+
+            def call(self, request: Any) -> Any:
+                response = inner.call(request)
+                if request.operation == "ListParts" and ("max-parts", "1") not in request.query:
+                    store._store.objects.sender = inner
+                    replaced(found, 2, b"x" * 8)
+                return response
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(inner, name)
+
+        store._store.objects.sender = Late()  # type: ignore[assignment]
+        with pytest.raises(OffsetMismatchError) as caught:
+            store.write(info.id, 27, BODY[27:])
+        assert caught.value.offset == 8
+        assert info.key not in found.objects
+        ends_well(found, info.id, 8)

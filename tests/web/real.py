@@ -80,12 +80,12 @@ GATHERS = frozenset({"waitress", "daphne", "tornado", "twisted"})
 #: Raise on a cut body, with up to a piece (64 KiB) of it in their hands.
 LOSES_A_PIECE = frozenset({"gevent", "uwsgi"})
 #: Pass chunked bodies on as they are, or without a word on where they end.
-NO_CHUNKS = frozenset({"wsgiref", "tornado", "twisted", "uwsgi"})
+NO_CHUNKS = frozenset({"tornado", "twisted", "uwsgi"})
 
 
 def need(package: str) -> None:
     if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: pip install 'libcloud_s3mpu[web-test]'")
+        pytest.skip(f"{package} is not installed")
 
 
 def free_port() -> int:

@@ -50,7 +50,9 @@ def config(place: dict[str, str], folder: Path, part: int) -> dict[str, Any]:
 
 def upload(door: SocketDoor, size: int) -> None:
     """Create an upload and send it in one PATCH."""
-    answer = door.send("POST", "/files", {**VERSION, "Upload-Length": str(size)})
+    with door.connect() as connection:
+        connection.socket.settimeout(120)  # A hundred at once wait for each other.
+        answer = connection.send("POST", "/files", {**VERSION, "Upload-Length": str(size)})
     assert answer is not None and answer.status == 201, answer
     headers = {**VERSION, "Content-Type": TYPE, "Upload-Offset": "0"}
     with door.connect() as connection:

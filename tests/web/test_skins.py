@@ -221,3 +221,65 @@ def test_a_chunked_body_that_the_server_does_not_decode_is_refused_not_lost() ->
     started: list[Any] = []
     b"".join(wsgi_app(handler)(environ, lambda *given: started.append(given)))
     assert started[0][0].startswith("411 ") and handler.requests == []
+
+
+@pytest.mark.timeout(30)
+def test_questions_are_answered_while_all_threads_wait_for_slow_bodies() -> None:
+    answered: list[str] = []
+
+    class Handler:
+        def handle(self, request: Request) -> Response:
+            while request.body.read(PIECE):
+                pass
+            answered.append(request.method)
+            return text_response(200, "done")
+
+    async def main() -> None:
+        app = AsgiApp(Handler(), max_threads=1)
+        let_go = asyncio.Event()
+
+        async def stalls() -> dict[str, Any]:
+            await let_go.wait()
+            return piece(b"", more=False)
+
+        async def send(message: Any) -> None:
+            pass
+
+        slow = [asyncio.ensure_future(app(dict(SCOPE), stalls, send)) for _ in range(2)]
+        await asyncio.sleep(0)
+        for method in ("HEAD", "DELETE", "OPTIONS"):
+            await app({**SCOPE, "method": method}, feeder(piece(b"", more=False)), send)
+        assert answered == ["HEAD", "DELETE", "OPTIONS"]
+        let_go.set()
+        await asyncio.gather(*slow)
+        app.close()
+
+    asyncio.run(main())
+    assert answered[3:] == ["PATCH", "PATCH"]
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "is_cut"),
+    [
+        (b"3\r\nabc\r\n00A;x=y\r\n0123456789\r\n0\r\nUpload: no\r\n\r\n", b"abc0123456789", False),
+        (b"0\r\n\r\n", b"", False),
+        (b"3\r\nabc\r\n5\r\nde", b"abcde", True),
+        (b"3\r\nabc\r\n", b"abc", True),
+        (b"-3\r\nabc\r\n0\r\n\r\n", b"", True),
+        (b"", b"", True),
+    ],
+)
+def test_chunks_are_decoded_where_pythons_own_server_leaves_them(
+    wire: bytes, body: bytes, is_cut: bool
+) -> None:
+    handler = Reads()
+    environ = {
+        "REQUEST_METHOD": "PATCH",
+        "PATH_INFO": "/x",
+        "SERVER_SOFTWARE": "WSGIServer/0.2",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input": io.BufferedReader(io.BytesIO(wire)),  # type: ignore[type-var]
+    }
+    b"".join(wsgi_app(handler)(environ, lambda *given: None))
+    assert b"".join(handler.pieces) == body
+    assert handler.requests[0].body.is_cut is is_cut
