@@ -21,8 +21,15 @@ from http.client import HTTPResponse, HTTPException, IncompleteRead
 from collections.abc import Callable, Iterator
 
 from .stream import LeanStream, shut_down
-from .sockets import Channel, AnswerSide, wait_for, begin_answer, unacknowledged
-from ..protocol.watch import Meter, Watch
+from .sockets import (
+    Channel,
+    AnswerSide,
+    is_alarm,
+    wait_for,
+    begin_answer,
+    unacknowledged,
+)
+from ..protocol.watch import Meter, Watch, SilenceError
 from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response, is_head_cut
 
 #: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
@@ -148,12 +155,18 @@ class Exchange:
                 return None
             return self._receive()
         except (OSError, HTTPException, ValueError) as error:
+            if is_alarm(error):
+                self._interrupted()
+                raise
             self.close()
             raise self._failure(error) from error
         except BaseException:
-            if self._request.is_repeatable:
-                self.close()  # Else its answer is still wanted: see attempt.call_settled.
+            self._interrupted()
             raise
+
+    def _interrupted(self) -> None:
+        if self._request.is_repeatable:
+            self.close()  # Else its answer is still wanted: see attempt.call_settled.
 
     def cut(self) -> None:
         """Make the attempt fail at once, whichever thread runs it; from any thread."""
@@ -257,7 +270,7 @@ class Exchange:
         ready = self._timed_wait(events, self._timeout if left is None else left)
         if not ready:
             if left is None:
-                raise TimeoutError(f"the service took nothing for {self._timeout:g} s")
+                raise SilenceError(f"the service took nothing for {self._timeout:g} s")
             return False
         if ready & select.POLLIN and not is_deaf:
             is_interim = self._channel.read_interim()
@@ -295,7 +308,7 @@ class Exchange:
         if self._timed_wait(select.POLLIN, wait if patience is None else patience):
             return True
         if patience is None:
-            raise TimeoutError(f"no answer for {wait:g} s")
+            raise SilenceError(f"no answer for {wait:g} s")
         return False
 
     def _receive(self) -> S3Response:

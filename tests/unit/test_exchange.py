@@ -8,6 +8,7 @@ import re
 import sys
 import time
 import errno
+import signal
 import socket
 import threading
 from typing import Any
@@ -582,3 +583,38 @@ def test_an_interrupt_says_what_may_be_left_where_the_answer_does_not_come(
     assert re.search(said, caplog.text)
     if sys.version_info >= (3, 11):
         assert any(re.search(said, note) for note in caught.value.__notes__)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to a thread")
+@pytest.mark.parametrize("verb", ["InitiateMultipartUpload", "UploadPart", "PutObject"])
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_an_alarm_of_the_apps_own_is_not_taken_for_the_sockets_and_tried_again(
+    verb: str, concurrency: int, running: Service
+) -> None:
+    mine = TimeoutError("mine")
+
+    def ring(number: int, frame: Any) -> None:
+        raise mine
+
+    stalled = faults.stall("answer", applied=True)
+    running.fake.script(verb, stalled)
+
+    def when_it_hangs() -> None:
+        assert stalled.wire is not None and stalled.wire.reached.wait(PATIENCE_SECONDS)
+        signal.pthread_kill(main, signal.SIGUSR1)
+        over.wait(PATIENCE_SECONDS if verb == "UploadPart" else 0.5)
+        stalled.wire.release.set()
+
+    main, over = threading.main_thread().ident or 0, threading.Event()
+    before = signal.signal(signal.SIGUSR1, ring)
+    other = Apart(when_it_hangs)
+    try:
+        with pytest.raises(TimeoutError) as caught:
+            running.upload(chunks(4 if verb != "PutObject" else 1), concurrency=concurrency)
+    finally:
+        over.set()
+        other.result()
+        signal.signal(signal.SIGUSR1, before)
+    assert caught.value is mine
+    assert running.fake.uploads == {}
+    assert len([o for o in running.operations() if o == verb]) == 1 or verb == "UploadPart"
