@@ -84,6 +84,7 @@ class Exchange:
         "_has_answer",
         "_interim",
         "_is_cut",
+        "_is_pushing",
         "_iov",
         "_is_sent",
         "_meter",
@@ -117,6 +118,8 @@ class Exchange:
         self._interim = INTERIM
         self._has_answer = False
         self._is_cut = False
+        #: Bytes were handed over that are not yet taken off what is left.
+        self._is_pushing = False
         #: What came of an answer that is still wanted after an interrupt.
         self._seen = None if request.is_repeatable else bytearray()
         self.sent_bytes = 0
@@ -165,8 +168,11 @@ class Exchange:
             raise
 
     def _interrupted(self) -> None:
+        """Drop the connection, unless the answer is still wanted: see attempt.call_settled."""
         if self._request.is_repeatable:
-            self.close()  # Else its answer is still wanted: see attempt.call_settled.
+            self.close()
+        elif self._is_pushing:
+            self._is_sent = True  # Nobody knows; sent twice it would take effect twice.
 
     def cut(self) -> None:
         """Make the attempt fail at once, whichever thread runs it; from any thread."""
@@ -215,6 +221,7 @@ class Exchange:
         """Hand over as much as the socket takes now; False if it takes nothing."""
         iov = self._iov
         sock = self._channel.socket
+        self._is_pushing = True
         try:
             if not iov:
                 return self._push_file(sock)
@@ -223,6 +230,7 @@ class Exchange:
             else:
                 sent = sock.sendmsg(iov[:IOV])
         except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            self._is_pushing = False
             return False
         self.sent_bytes += sent
         done = 0
@@ -234,6 +242,7 @@ class Exchange:
         del iov[:done]
         if sent:
             iov[0] = memoryview(iov[0])[sent:]
+        self._is_pushing = False
         return True
 
     def _push_file(self, sock: Any) -> bool:

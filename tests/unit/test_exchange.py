@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from collections.abc import Callable, Iterator
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from tests.fake_s3 import FakeS3, FakeLimits, FakeServer, faults
 from tests.unit.small import (
@@ -583,6 +584,38 @@ def test_an_interrupt_says_what_may_be_left_where_the_answer_does_not_come(
     assert re.search(said, caplog.text)
     if sys.version_info >= (3, 11):
         assert any(re.search(said, note) for note in caught.value.__notes__)
+
+
+class InterruptedSocket:
+    """Sends, and is interrupted before it can say so; once."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def send(self, data: Any) -> int:
+        sent = self._real.send(data)
+        if b"?uploads" in bytes(data[:200]):
+            raise Interrupted
+        return sent
+
+
+def test_an_initiate_that_may_have_been_sent_is_not_sent_again_by_an_interrupt(
+    running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = HTTPConnection.connect
+
+    def connect(self: Any) -> None:
+        real(self)
+        self.sock = InterruptedSocket(self.sock)
+
+    monkeypatch.setattr(HTTPConnection, "connect", connect)
+    with pytest.raises(Interrupted):
+        running.upload(chunks(4), concurrency=1)
+    assert running.operations() == ["InitiateMultipartUpload", "AbortMultipartUpload"]
+    assert running.fake.uploads == {}
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to a thread")
