@@ -17,7 +17,11 @@ from .options import UploadOptions
 from .messages import S3Request
 
 
-class DeadlinePassed(TimeoutError):
+class SilenceError(TimeoutError):
+    """Too little moved for too long, or not in time: ours, and no alarm of the app's own."""
+
+
+class DeadlinePassed(SilenceError):
     """The upload's deadline came while an exchange was under way."""
 
 
@@ -106,7 +110,7 @@ class Meter:
         """Take in how many bytes have moved so far, in both directions.
 
         :raises DeadlinePassed: if the upload's deadline has come.
-        :raises TimeoutError: if too few have moved since the last measurement.
+        :raises SilenceError: if too few have moved since the last measurement.
         """
         watch = self._watch
         if watch.is_over:
@@ -117,7 +121,7 @@ class Meter:
             return
         assert watch.least is not None
         if (moved - self._before) < watch.least * elapsed:
-            raise TimeoutError(
+            raise SilenceError(
                 f"{moved - self._before} bytes moved in {elapsed:.1f} s, below the floor of "
                 f"{watch.least:g} bytes a second"
             )

@@ -24,12 +24,13 @@ from .stream import LeanStream, shut_down
 from .sockets import (
     Channel,
     AnswerSide,
+    is_alarm,
     wait_for,
     begin_answer,
     unacknowledged,
     hold_small_packets,
 )
-from ..protocol.watch import Meter, Watch
+from ..protocol.watch import Meter, Watch, SilenceError
 from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response
 
 #: Buffers in one system call; Linux takes 1,024 (IOV_MAX), and fewer cost nothing measurable.
@@ -85,6 +86,7 @@ class Exchange:
         "_interim",
         "_is_cut",
         "_is_held",
+        "_is_pushing",
         "_iov",
         "_is_sent",
         "_meter",
@@ -123,6 +125,8 @@ class Exchange:
         self._taken: list[bytes] | None = None if request.is_repeatable else []
         self._was_interrupted = False
         self._is_cut = False
+        #: Bytes were handed over that are not yet taken off what is left.
+        self._is_pushing = False
         self.sent_bytes = 0
         #: Seconds that this exchange waited for the network in all.
         self.waited = 0.0
@@ -142,9 +146,8 @@ class Exchange:
                 self._iov.extend(body.buffers())
         channel.socket.setblocking(False)
         self._is_held = channel.is_tls and body is not None and body.size > TLS_RECORD
-        if self._is_held:
-            hold_small_packets(channel.socket, True)
-        elif channel.is_tls:
+        self._hold(True)
+        if channel.is_tls and not self._is_held:
             # One record and one packet instead of two, for a copy of 16 KiB at most.
             self._iov = [b"".join(self._iov)]
 
@@ -165,13 +168,27 @@ class Exchange:
                 return None
             return self._receive(patience if self._was_interrupted else None)
         except (OSError, HTTPException, ValueError) as error:
+            if is_alarm(error):
+                self._interrupted()
+                raise
             self.close()
             raise self._failure(error) from error
         except BaseException:
-            if self._request.is_repeatable:
-                self.close()  # Else its answer is still wanted: see attempt.call_settled.
-            self._was_interrupted = True
+            self._interrupted()
             raise
+
+    def _interrupted(self) -> None:
+        """Drop the connection, unless the answer is still wanted: see attempt.call_settled."""
+        if self._request.is_repeatable:
+            self.close()
+        elif self._is_pushing:
+            self._is_sent = True  # Nobody knows; sent twice it would take effect twice.
+            self._hold(False)
+        self._was_interrupted = True
+
+    def _hold(self, is_held: bool) -> None:
+        if self._is_held:
+            hold_small_packets(self._channel.socket, is_held)
 
     def cut(self) -> None:
         """Make the attempt fail at once, whichever thread runs it; from any thread."""
@@ -203,8 +220,7 @@ class Exchange:
                 raise
             self._got_early = True
         self._is_sent = True
-        if self._is_held:
-            hold_small_packets(self._channel.socket, False)
+        self._hold(False)
         self._iov = []
         self._rest = self._file = None
         return True
@@ -222,6 +238,7 @@ class Exchange:
         """Hand over as much as the socket takes now; False if it takes nothing."""
         iov = self._iov
         sock = self._channel.socket
+        self._is_pushing = True
         try:
             if not iov:
                 return self._push_file(sock)
@@ -230,6 +247,7 @@ class Exchange:
             else:
                 sent = sock.sendmsg(iov[:IOV])
         except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            self._is_pushing = False
             return False
         self.sent_bytes += sent
         done = 0
@@ -241,6 +259,7 @@ class Exchange:
         del iov[:done]
         if sent:
             iov[0] = memoryview(iov[0])[sent:]
+        self._is_pushing = False
         return True
 
     def _push_file(self, sock: Any) -> bool:
@@ -277,7 +296,7 @@ class Exchange:
         ready = self._timed_wait(events, self._timeout if left is None else left)
         if not ready:
             if left is None:
-                raise TimeoutError(f"the service took nothing for {self._timeout:g} s")
+                raise SilenceError(f"the service took nothing for {self._timeout:g} s")
             return False
         if ready & select.POLLIN and not is_deaf:
             is_interim = self._channel.read_interim()
@@ -315,7 +334,7 @@ class Exchange:
         if self._timed_wait(select.POLLIN, wait if patience is None else patience):
             return True
         if patience is None:
-            raise TimeoutError(f"no answer for {wait:g} s")
+            raise SilenceError(f"no answer for {wait:g} s")
         return False
 
     def _receive(self, patience: float | None) -> S3Response:

@@ -17,6 +17,8 @@ from typing import Any
 from contextlib import suppress
 from http.client import HTTPResponse, HTTPException
 
+from ..protocol.watch import SilenceError
+
 try:
     import fcntl
     import termios
@@ -113,6 +115,20 @@ def wait_for(sock: Any, event: int, timeout: float | None) -> int:
     return ready[0][1] if ready else 0
 
 
+#: What Python's own sockets say.
+_TIMED_OUT = ("timed out", "The read operation timed out", "The write operation timed out")
+
+
+def is_alarm(error: BaseException) -> bool:
+    """Tell whether a TimeoutError is the app's: its signal's handler raised it, wherever we were.
+
+    Taken for a socket's it would be tried again, and the app's alarm have rung in vain.
+    """
+    if not isinstance(error, TimeoutError) or isinstance(error, SilenceError):
+        return False
+    return error.errno is None and str(error) not in _TIMED_OUT
+
+
 class AnswerSide(io.RawIOBase):
     """The side of a socket that ``http.client`` reads an answer from, each read in its time.
 
@@ -181,7 +197,7 @@ class AnswerSide(io.RawIOBase):
         if self._until is not None:
             left = self._until - time.monotonic()
             if left <= 0:
-                raise TimeoutError("the answer was not whole in time")
+                raise SilenceError("the answer was not whole in time")
             timeout = left if timeout is None else min(timeout, left)
         self._socket.settimeout(timeout)
 

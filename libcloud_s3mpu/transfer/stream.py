@@ -17,6 +17,7 @@ import urllib3
 import requests
 
 from .http import transport_error
+from .sockets import is_alarm
 from ..protocol.messages import S3Request
 
 #: What is taken from libcloud's answer at once, in bytes.
@@ -56,7 +57,7 @@ class LeanStream:
             return self._answer.read(size)
         except BaseException as error:
             self._drop()  # What was read of it is lost.
-            if isinstance(error, BREAKS):
+            if isinstance(error, BREAKS) and not is_alarm(error):
                 raise transport_error(self._request, error) from error
             raise
 
@@ -65,7 +66,7 @@ class LeanStream:
             return self._answer.readinto(view)
         except BaseException as error:
             self._drop()
-            if isinstance(error, BREAKS):
+            if isinstance(error, BREAKS) and not is_alarm(error):
                 raise transport_error(self._request, error) from error
             raise
 

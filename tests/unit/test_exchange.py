@@ -9,6 +9,7 @@ import ssl
 import sys
 import time
 import errno
+import signal
 import socket
 import threading
 from typing import Any
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from collections.abc import Callable, Iterator
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from tests.fake_s3 import FakeS3, FakeLimits, FakeServer, faults
 from tests.unit.small import (
@@ -748,3 +750,70 @@ def test_the_rest_of_an_interrupted_answer_is_awaited_for_a_moment_only(
             call_settled(transport, COMPLETE, settled.append)
         assert time.monotonic() - began < PATIENCE_SECONDS / 2
     assert settled == []
+
+
+class InterruptedSocket:
+    """Sends, and is interrupted before it can say so; once."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def send(self, data: Any) -> int:
+        sent = self._real.send(data)
+        if b"?uploads" in bytes(data[:200]):
+            raise Interrupted
+        return sent
+
+
+def test_an_initiate_that_may_have_been_sent_is_not_sent_again_by_an_interrupt(
+    running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = HTTPConnection.connect
+
+    def connect(self: Any) -> None:
+        real(self)
+        self.sock = InterruptedSocket(self.sock)
+
+    monkeypatch.setattr(HTTPConnection, "connect", connect)
+    with pytest.raises(Interrupted):
+        running.upload(chunks(4), concurrency=1)
+    assert running.operations() == ["InitiateMultipartUpload", "AbortMultipartUpload"]
+    assert running.fake.uploads == {}
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to a thread")
+@pytest.mark.parametrize("verb", ["InitiateMultipartUpload", "UploadPart", "PutObject"])
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_an_alarm_of_the_apps_own_is_not_taken_for_the_sockets_and_tried_again(
+    verb: str, concurrency: int, running: Service
+) -> None:
+    mine = TimeoutError("mine")
+
+    def ring(number: int, frame: Any) -> None:
+        raise mine
+
+    stalled = faults.stall("answer", applied=True)
+    running.fake.script(verb, stalled)
+
+    def when_it_hangs() -> None:
+        assert stalled.wire is not None and stalled.wire.reached.wait(PATIENCE_SECONDS)
+        signal.pthread_kill(main, signal.SIGUSR1)
+        over.wait(PATIENCE_SECONDS if verb == "UploadPart" else 0.5)
+        stalled.wire.release.set()
+
+    main, over = threading.main_thread().ident or 0, threading.Event()
+    before = signal.signal(signal.SIGUSR1, ring)
+    other = Apart(when_it_hangs)
+    try:
+        with pytest.raises(TimeoutError) as caught:
+            running.upload(chunks(4 if verb != "PutObject" else 1), concurrency=concurrency)
+    finally:
+        over.set()
+        other.result()
+        signal.signal(signal.SIGUSR1, before)
+    assert caught.value is mine
+    assert running.fake.uploads == {}
+    assert len([o for o in running.operations() if o == verb]) == 1 or verb == "UploadPart"
