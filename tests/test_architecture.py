@@ -21,12 +21,14 @@ IMPURE = {"socket", "threading", "time", "os", "random", "requests", "concurrent
           "libcloud_s3mpu", "multiprocessing", "pathlib", "io", "sys", "logging"}  # fmt: skip
 #: Rooms of transfer/ with more than one file; the road's may use every edge.
 CONNECTION_ROOM = {
+    "answer",
     "connection",
     "credentials",
     "chain",
     "exchange",
     "express",
     "identity",
+    "plain",
     "sockets",
     "stream",
     "urls",

@@ -17,19 +17,12 @@ import errno
 import select
 from typing import Any
 from itertools import islice
-from http.client import HTTPResponse, HTTPException, IncompleteRead
+from http.client import HTTPResponse, HTTPException
 from collections.abc import Callable, Iterator
 
+from .answer import AnswerSide, read_body, begin_answer
 from .stream import LeanStream, shut_down
-from .sockets import (
-    Channel,
-    AnswerSide,
-    is_alarm,
-    wait_for,
-    begin_answer,
-    unacknowledged,
-    hold_small_packets,
-)
+from .sockets import Channel, is_alarm, wait_for, unacknowledged, hold_small_packets
 from ..protocol.watch import Meter, Watch, SilenceError
 from ..protocol.messages import MAX_ERROR_BYTES, S3Request, S3Response
 
@@ -347,11 +340,7 @@ class Exchange:
         try:
             status = answer.status
             limit = self._request.answer_limit if status < 300 else MAX_ERROR_BYTES
-            body = answer.read(limit)
-            is_whole = answer.isclosed() or not answer.read(1)
-            if is_whole and answer.length:
-                # read(limit) is silent about a body that ends before its Content-Length.
-                raise IncompleteRead(body, answer.length)
+            body, is_whole = read_body(answer, limit)
             headers = {name.lower(): value for name, value in answer.getheaders()}
         finally:
             answer.close()
@@ -407,6 +396,5 @@ class Exchange:
             and isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError))
         )
         text = str(error) or type(error).__name__
-        return ExchangeFailed(
-            text, is_stale=is_stale, is_timeout=is_timeout, is_deadline=is_deadline
-        )
+        flags = {"is_stale": is_stale, "is_timeout": is_timeout, "is_deadline": is_deadline}
+        return ExchangeFailed(text, **flags)

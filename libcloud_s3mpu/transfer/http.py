@@ -18,7 +18,7 @@ from libcloud.http import LibcloudConnection, HttpLibResponseProxy
 from requests.adapters import HTTPAdapter
 from libcloud.storage.drivers.s3 import S3Response, S3RawResponse
 
-from .sockets import WholeHeadResponse
+from .answer import WholeHeadResponse
 from ..protocol import messages
 from ..protocol.errors import TransportError, InvalidRequestError
 from ..protocol.messages import MAX_XML_BYTES, MAX_ERROR_BYTES

@@ -34,11 +34,11 @@ from tests.unit.small import (
     close_driver,
     read_request,
 )
-from libcloud_s3mpu.transfer import sockets, exchange
+from libcloud_s3mpu.transfer import answer, exchange
 from libcloud_s3mpu.transfer.spool import FileBody
 from libcloud_s3mpu.protocol.errors import TransportError, SourceChangedError
+from libcloud_s3mpu.transfer.answer import AnswerSide
 from libcloud_s3mpu.transfer.attempt import call_settled
-from libcloud_s3mpu.transfer.sockets import AnswerSide
 from libcloud_s3mpu.protocol.messages import Bytes, S3Request
 from libcloud_s3mpu.transfer.exchange import ExchangeFailed
 from libcloud_s3mpu.transfer.connection import transport_error
@@ -611,14 +611,14 @@ def test_an_interrupt_within_an_answer_that_takes_effect_once_loses_nothing_of_i
     running: Service,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real, calls = sockets.AnswerSide.readinto, iter(range(1, 1000))
+    real, calls = answer.AnswerSide.readinto, iter(range(1, 1000))
 
     def readinto(side: Any, buffer: Any) -> int:
         if running.operations()[-1:] == [verb] and next(calls) == at:
             raise kind
         return real(side, buffer[:1])
 
-    monkeypatch.setattr(sockets.AnswerSide, "readinto", readinto)
+    monkeypatch.setattr(answer.AnswerSide, "readinto", readinto)
     with pytest.raises(kind) as caught:
         running.upload(chunks(4), concurrency=1)
     assert running.fake.uploads == {}
