@@ -12,7 +12,7 @@ A thin skin: the environ becomes a :class:`~.messages.Request`, whose body is re
 
 from __future__ import annotations
 
-from io import BufferedReader
+import io
 from http import HTTPStatus
 from typing import Any, Protocol
 from collections.abc import Mapping, Callable, Iterable, Iterator
@@ -127,7 +127,7 @@ def _is_raw(environ: Environ) -> bool:
         bool(environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower() == "chunked")
         and environ.get("SERVER_SOFTWARE", "").startswith("WSGIServer/")
         and not environ.get("wsgi.input_terminated")
-        and type(environ.get("wsgi.input")) is BufferedReader
+        and type(environ.get("wsgi.input")) is io.BufferedReader
     )
 
 
