@@ -13,7 +13,6 @@ from collections.abc import Mapping, Iterator
 
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Object, Container
-from libcloud.storage.types import ObjectDoesNotExistError
 
 from .protocol import wire
 from .arguments import naming, readable_place
@@ -162,6 +161,7 @@ class ReadingMethods:
 
         One HEAD; the container is asked for only if the object is not there.
 
+        :raises ObjectMissingError: (libcloud's ObjectDoesNotExistError) if it is not.
         :param ex_headers: as for :meth:`download_object`.
         :type ex_headers: ``dict``
         """
@@ -179,9 +179,9 @@ class ReadingMethods:
 
         with naming(self):
             response = retried(once, policy=self.ex_options.retry, sender=self._transport)
-        if response.status == 404:
-            self.get_container(container_name=container_name)  # type: ignore[attr-defined]
-            raise ObjectDoesNotExistError(value=None, driver=self, object_name=object_name)
+            if response.status == 404:
+                self.get_container(container_name=container_name)  # type: ignore[attr-defined]
+                raise service_error(request, response)
         return self._headers_to_object(  # type: ignore[attr-defined]
             object_name=object_name, container=container, headers=response.headers
         )

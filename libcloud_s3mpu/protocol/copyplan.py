@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace, dataclass
 from collections.abc import Iterator, Sequence
 
-from .errors import SourceSizeError
+from .errors import SourceSizeError, InvalidRequestError
 from .limits import MIB, Limits
 from .partsize import DEFAULT_PART_SIZE, PartSchedule, part_schedule
 
@@ -83,6 +83,8 @@ def planned(
             schedule = part_schedule(limits, part_size=part_size, size=total)
         if schedule.reach < total:
             raise ValueError(f"{total} bytes do not fit into {limits.max_parts} parts")
+    except InvalidRequestError:
+        raise
     except ValueError as error:
         raise SourceSizeError(f"{where} cannot be made: {error}") from error
     if any(copies) and not limits.uniform_parts:

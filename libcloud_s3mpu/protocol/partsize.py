@@ -20,6 +20,7 @@ from __future__ import annotations
 from functools import lru_cache
 from dataclasses import dataclass
 
+from .errors import InvalidRequestError
 from .limits import KIB, MIB, Limits
 
 #: First part size in bytes. More connections with smaller parts are faster for the same memory.
@@ -134,7 +135,8 @@ def part_schedule(
     :param part_size: the caller's base part size in bytes, or None for the default.
     :param size: the exact length in bytes where it is known: fewer, equal parts can be cut to fit.
     :param size_hint: a length that the source is expected to stay within.
-    :raises ValueError: if ``part_size`` is outside the limits, or the length above the maximum.
+    :raises ValueError: if the length is above the maximum.
+    :raises InvalidRequestError: (a ValueError) if ``part_size`` is outside the limits.
     """
     known = size if size is not None else size_hint
     if known is not None and known > limits.max_object_size:
@@ -143,7 +145,7 @@ def part_schedule(
             f"({limits.max_object_size} bytes; {limits.source})"
         )
     if part_size is not None and not limits.min_part_size <= part_size <= limits.max_part_size:
-        raise ValueError(
+        raise InvalidRequestError(
             f"part_size_bytes must be {limits.min_part_size} to {limits.max_part_size} bytes for "
             f"this service, not {part_size} ({limits.source})"
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 from .spool import FILE_BLOCK, FileBody, MemoryBody, spool_to_file, keep_freed_memory
 from .splitter import FileSplitter, open_source, check_length
-from ..protocol.errors import SourceSizeError
+from ..protocol.errors import SourceSizeError, InvalidRequestError
 from ..protocol.limits import Limits
 from ..protocol.options import UploadOptions
 from ..protocol.partsize import PartSchedule, part_schedule
@@ -68,6 +68,8 @@ class Intake:
                 size=known,
                 size_hint=options.size_hint_bytes,
             )
+        except InvalidRequestError:
+            raise
         except ValueError as error:
             raise SourceSizeError(f"{where} cannot be uploaded: {error}") from error
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from libcloud_s3mpu.protocol.errors import SourceSizeError
+from libcloud_s3mpu.protocol.errors import SourceSizeError, InvalidRequestError
 from libcloud_s3mpu.protocol.limits import GIB, MIB, TIB, S3_LIMITS, Limits
 from libcloud_s3mpu.protocol.copyplan import Piece, PlannedPart, planned, copied_part_size
 
@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_refused(sizes: list[int], limits: Limits) -> None:
 
 
 def test_a_part_size_outside_the_limits_is_refused() -> None:
-    with pytest.raises(SourceSizeError, match="part_size_bytes must be 5 to 50"):
+    with pytest.raises(InvalidRequestError, match="part_size_bytes must be 5 to 50"):
         plan([60], part_size=51)
 
 

@@ -13,7 +13,11 @@ from libcloud.storage.drivers.s3 import S3StorageDriver
 
 from tests.fake_s3 import Quirks, FakeLimits, faults
 from tests.unit.small import LIMITS, Service, service, make_plain
-from libcloud_s3mpu.protocol.errors import AccessDeniedError, MalformedAnswerError
+from libcloud_s3mpu.protocol.errors import (
+    AccessDeniedError,
+    ObjectMissingError,
+    MalformedAnswerError,
+)
 from libcloud_s3mpu.protocol.limits import Limits
 
 ROADS = ["lean", "plain"]
@@ -60,8 +64,11 @@ def test_looking_up_an_object_is_one_request(running: Service) -> None:
 
 
 def test_what_is_missing_is_told_apart(running: Service) -> None:
-    with pytest.raises(ObjectDoesNotExistError):
+    with pytest.raises(ObjectDoesNotExistError) as caught:
         running.driver.get_object("bucket", "none")
+    error = caught.value
+    assert isinstance(error, ObjectMissingError) and not error.retryable
+    assert (error.http_status, error.container, error.object_name) == (404, "bucket", "none")
     with pytest.raises(ContainerDoesNotExistError):
         running.driver.get_object("no-such-bucket", "key")
 
