@@ -17,11 +17,17 @@ from collections.abc import Callable
 from .attempt import Sender, retried, call_settled
 from .cleanup import add_text
 from ..protocol import wire
-from ..protocol.errors import S3MultipartError, leaves_doubt
+from ..protocol.errors import (
+    S3MultipartError,
+    AccessDeniedError,
+    ObjectMissingError,
+    PreconditionFailedError,
+    leaves_doubt,
+)
 from ..protocol.headers import is_opaque_etag, has_room_for_token
 from ..protocol.options import UploadOptions
 from ..protocol.session import UploadSession
-from ..protocol.messages import S3Response
+from ..protocol.messages import S3Response, context_of
 from ..protocol.integrity import BodyCheck
 
 if TYPE_CHECKING:
@@ -35,6 +41,10 @@ class BeginSender(Sender, Protocol):
 
     #: Buckets whose answers said that their ETags are opaque, whatever was asked for.
     opaque_buckets: set[str]
+
+    @property
+    def is_known_class(self) -> bool:
+        """Whether it is a service that answers, and no mock of what upstream would ask."""
 
 
 def begin_upload(
@@ -54,8 +64,10 @@ def begin_upload(
 
     :param on_begun: called the moment the upload id is known, also in an interrupt.
     :param tell: given the event that there are such.
+    :raises PreconditionFailedError: if the write's condition does not hold as things are.
     :raises S3MultipartError: if it could not be begun; its text names them.
     """
+    _check_condition(target, sender=sender, options=options, sleep=sleep)
     began = time.monotonic()
     #: For each answer that was lost the upload id that was left of it, if any.
     doubts: list[str | None] = []
@@ -123,6 +135,39 @@ def _proof_in(response: S3Response | None, error: BaseException | None) -> str |
             return wire.upload_id_in(partial)
         error = error.__cause__
     return None
+
+
+def _check_condition(
+    target: wire.Target,
+    *,
+    sender: BeginSender,
+    options: UploadOptions,
+    sleep: Callable[[float], None],
+) -> None:
+    """Look whether the condition of a write holds, before its parts are sent for nothing.
+
+    Complete carries it too and decides; but Ceph 16 ignores it there and replaces the object (seen
+    2026-11), and what stood before the upload is safe so.
+    """
+    wanted = target.headers.get("if-match")
+    if (wanted is None and "if-none-match" not in target.headers) or not sender.is_known_class:
+        return
+    request = wire.head_request(target)
+
+    def once(_: int) -> wire.StoredObject:
+        return wire.head_result(request, sender.call(request))[1]
+
+    try:
+        found = retried(once, policy=options.retry, sleep=sleep, sender=sender).etag
+    except (ObjectMissingError, AccessDeniedError):
+        return  # Not there, or not to be seen: complete tells.
+    if wanted is None or found != wire.unquoted(wanted):
+        what = "exists already" if wanted is None else f"has another ETag ({found})"
+        raise PreconditionFailedError(
+            f"{target.bucket}/{target.key} {what}; nothing was sent",
+            http_status=412,
+            **context_of(request),
+        )
 
 
 def _said(target: wire.Target, suspects: Suspects) -> str:

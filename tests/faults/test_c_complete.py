@@ -21,6 +21,7 @@ from tests.faults.outcomes import (
     ABORT,
     PARTS,
     COMPLETE,
+    INITIATE,
     LIST_PARTS,
     Tried,
     MakeTried,
@@ -240,10 +241,33 @@ def test_f31_a_200_without_its_xml_that_took_effect_is_found_out(body: str, s3: 
 
 
 def test_f32_a_precondition_that_failed_is_final(s3: Tried) -> None:
+    def source() -> Any:
+        yield from chunks(PARTS)
+        s3.upload(b"other")  # Made by somebody else, meanwhile.
+
+    with pytest.raises(PreconditionFailedError) as caught:
+        s3.upload(source(), if_none_match="*")
+    assert caught.value.http_status == 412 and s3.fake.uploads == {}
+    assert s3.count(COMPLETE) == 1 and s3.count(ABORT) == 1
+    assert s3.stored() == b"other"
+
+
+@pytest.mark.parametrize("condition", [{"if_none_match": "*"}, {"if_match": "0" * 32}])
+def test_f32_a_condition_that_does_not_hold_before_is_said_before(
+    condition: dict[str, str], s3: Tried
+) -> None:
     s3.upload(b"older")
-    error = s3.fails(PreconditionFailedError, if_none_match="*")
-    assert error.http_status == 412 and s3.count(COMPLETE) == 1 and s3.count(ABORT) == 1
+    error = s3.fails(PreconditionFailedError, **condition)
+    assert error.http_status == 412 and "nothing was sent" in str(error)
+    assert s3.count(INITIATE) == 0
     assert s3.stored() == b"older"
+
+
+def test_f32_who_may_not_look_is_told_by_complete(s3: Tried) -> None:
+    s3.upload(b"older")
+    s3.fake.script("HeadObject", faults.error("AccessDenied"), forever=True)
+    s3.fails(PreconditionFailedError, if_none_match="*")
+    assert s3.count(COMPLETE) == 1 and s3.stored() == b"older"
 
 
 def test_f32_a_conflict_is_tried_again_a_few_times(s3: Tried) -> None:
