@@ -29,7 +29,6 @@ from requests.adapters import HTTPAdapter
 from libcloud.utils.retry import Retry
 
 from .http import ExactAdapter, transport_error
-from .plain import PlainExchange
 from .trust import Trust
 from .sockets import Channel
 from .exchange import Exchange, ExchangeFailed
@@ -215,6 +214,8 @@ class Transport:
         :raises TransportError: if no connection could be made.
         """
         if self.kind == "plain":
+            from .plain import PlainExchange  # The lean road never needs it.
+
             return PlainExchange(self._connection, request)
         endpoint = self._connection.endpoint
         host = endpoint.host_for(request.bucket)
