@@ -8,6 +8,7 @@ wants to know of its user goes into ``headers``.
 from __future__ import annotations
 
 import os
+import mimetypes
 from typing import Any
 from urllib.parse import quote
 
@@ -79,20 +80,30 @@ class App:
         self._http.close()
 
 
+def type_of(name: str) -> str:
+    """Give the content type that a file's name promises; what is compressed is just bytes."""
+    kind, compression = mimetypes.guess_type(name)
+    return kind if kind and not compression else "application/octet-stream"
+
+
 def upload(
     path: str,
     url: str,
     headers: dict[str, str] | None = None,
     ticket: dict[str, Any] | None = None,
+    content_type: str | None = None,
     **options: Any,
 ) -> Any:
-    """Upload a file, or go on with the one of ``ticket``; give what the app answers."""
+    """Upload a file, or go on with the one of ``ticket``; give what the app answers.
+
+    ``content_type`` is what the file's name promises unless given; an app may refuse types (415).
+    """
     app = App(url, headers)
     is_resumed = ticket is not None
     try:
         if ticket is None:
             name = os.path.basename(path)
-            ticket = app.begin(name, os.path.getsize(path), "application/octet-stream")
+            ticket = app.begin(name, os.path.getsize(path), content_type or type_of(name))
         app.take(ticket)
         with DirectUploadClient(**options) as client:
             return client.upload(path, ticket, app, is_resumed=is_resumed)

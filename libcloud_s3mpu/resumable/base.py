@@ -94,6 +94,8 @@ class UploadStore:
             fallback=MemoryLocker(),
         )
 
+    __init__.__qualname__ = "ResumableUploads.__init__"  # The name that people know, in TypeErrors.
+
     @property
     def max_object_size(self) -> int:
         """The largest upload in bytes: what the options allow, and parts of all sizes reach."""

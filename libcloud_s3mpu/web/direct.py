@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from libcloud.storage.base import Container
 
 from .cors import Cors
+from .hooks import check_plain
 from .metrics import Counters
 from .messages import Refuse, Request, Response, json_response
 from .refusals import refusal_of
@@ -23,7 +24,7 @@ from .addresses import Addresses
 from .direct_sts import source_of, credentials_answer
 from .direct_sign import Signing
 from .direct_files import Files
-from .direct_rules import MakeKey, Authorize, DirectRules, default_key, is_coroutine_function
+from .direct_rules import MakeKey, Authorize, DirectRules, default_key
 from .direct_store import DirectStore
 from .direct_companion import Companion
 from ..protocol.presigning import check_expires
@@ -89,8 +90,7 @@ class DirectHandler:
         public_url: str | None = None,
     ) -> None:
         for name, given in (("authorize", authorize), ("key", key or default_key)):
-            if not callable(given) or is_coroutine_function(given):
-                raise TypeError(f"{name} must be a plain function: handlers run in threads")
+            check_plain(name, given)
         if prefix.startswith("/") or {".", ".."} & set(prefix.split("/")):
             raise ValueError(f"prefix must begin a key: {prefix!r}")
         if max_size_bytes is not None and max_size_bytes < 0:

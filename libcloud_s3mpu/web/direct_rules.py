@@ -12,11 +12,11 @@ import re
 import json
 import uuid
 import fnmatch
-import inspect
 from typing import Any
 from dataclasses import dataclass
 from collections.abc import Mapping, Callable, Sequence
 
+from .hooks import allows
 from .messages import Refuse, Request
 from .direct_store import DirectStore, check_metadata
 
@@ -32,12 +32,6 @@ def default_key(request: Request, filename: str, metadata: Mapping[str, str]) ->
     """Give a name that nobody can guess, and the file's own for people to read."""
     plain = _UNSAFE.sub("_", filename.replace("\\", "/").rpartition("/")[2])[-100:]
     return f"{uuid.uuid4()}-{plain}" if plain.strip(". ") else str(uuid.uuid4())
-
-
-def is_coroutine_function(given: object) -> bool:
-    """Tell whether calling it gives something to await, which is true whatever comes of it."""
-    called = getattr(given, "__call__", None)  # noqa: B004 - of an object that is called
-    return inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(called)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +75,9 @@ class DirectRules:
     def ask(self, request: Request, action: str, key: str) -> None:
         """Ask the app; only what is true allows.
 
-        A function that forgets to answer in one of its branches must not open the bucket.
-
         :raises Refuse: 403 if it does not.
         """
-        answer = self.authorize(request, action, key)
-        if inspect.isawaitable(answer):
-            close = getattr(answer, "close", None)
-            if close is not None:
-                close()
-            raise TypeError("authorize gave something to await; it must be a plain function")
-        if not answer:
+        if not allows(self.authorize(request, action, key)):
             raise Refuse(403, "not allowed")
 
     def content_type(self, given: Any) -> str:

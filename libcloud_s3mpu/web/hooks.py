@@ -7,13 +7,46 @@ status, headers and text. They are called in the thread of the request, outside 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 from dataclasses import field, dataclass
 from collections.abc import Mapping, Callable, Sequence
 
 from .messages import Request, Response
 
-__all__ = ["Hooks", "NewUpload"]
+__all__ = ["Hooks", "NewUpload", "allows", "check_plain"]
+
+_FUNCTIONS = ("authorize", "on_create", "on_progress", "on_finish", "on_terminate")
+
+
+def check_plain(name: str, given: object) -> None:
+    """Hold what an app gives to be called to a plain function.
+
+    A coroutine's function gives something to await, which is true whatever comes of it.
+
+    :raises TypeError: if it is one, or nothing that can be called.
+    """
+    if not callable(given) or any(
+        is_kind(each)
+        for each in (given, getattr(given, "__call__", None))  # noqa: B004 - an object's own
+        for is_kind in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    ):
+        raise TypeError(f"{name} must be a plain function: handlers run in threads")
+
+
+def allows(answer: object) -> bool:
+    """Tell whether what ``authorize`` answered allows; only what is true does.
+
+    A function that forgets to answer in one of its branches must not open the bucket.
+
+    :raises TypeError: if it is something to await.
+    """
+    if inspect.isawaitable(answer):
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()
+        raise TypeError("authorize gave something to await; it must be a plain function")
+    return bool(answer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +71,14 @@ class NewUpload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """The functions; each may be left out.
+    """The functions, plain ones; each may be left out.
+
+    :raises TypeError: when it is made, for a coroutine's function or what cannot be called.
 
     :ivar authorize: called with (request, action, info) before anything is done. The action is
         ``create``, ``status``, ``append``, ``terminate``, ``read`` or, for each part that is to be
-        concatenated, ``join``; ``info`` is None for ``create``. False refuses with 403.
+        concatenated, ``join``; ``info`` is None for ``create``. Only what is true allows: False,
+        None and the like refuse with 403.
     :ivar on_create: called with (request, :class:`NewUpload`); gives another one, or None.
     :ivar on_progress: called with (request, info, offset) at most once in ``progress_seconds``
         while bytes come in; ``offset`` counts what was received. Refusing ends the request there;
@@ -63,3 +99,9 @@ class Hooks:
     on_finish: Callable[[Request, Any], Response | None] | None = None
     on_terminate: Callable[[Request, Any], object] | None = None
     progress_seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in _FUNCTIONS:
+            given = getattr(self, name)
+            if given is not None:
+                check_plain(name, given)

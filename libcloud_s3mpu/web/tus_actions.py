@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from collections.abc import Callable
 
 from . import tus_headers as texts
-from .hooks import Hooks, NewUpload
+from .hooks import Hooks, NewUpload, allows
 from .metrics import Counters
 from .messages import Refuse, Request, Response
 from .tus_body import TOO_MUCH, Incoming, watched, checked_body, is_in_trailer
@@ -203,7 +203,7 @@ class Actions:
         :raises Refuse: 403, or whatever the hook raises.
         """
         hook = self.hooks.authorize
-        if hook is not None and hook(request, action, info) is False:
+        if hook is not None and not allows(hook(request, action, info)):
             raise Refuse(403, "not allowed\n")
 
     def _info(self, request: Request, upload_id: str, action: str) -> tuple[Any, Response | None]:

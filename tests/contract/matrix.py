@@ -67,6 +67,8 @@ def providers() -> str:
     for name, cls in PROVIDERS.items():
         regions = getattr(cls, "ex_regions", {})
         known = len(regions) or ("any of AWS" if name == "s3_multipart" else "`host=`")
+        if any("{account}" in host for host in regions.values()):
+            known = f"{known}, by `ex_account=`"
         if issubclass(cls, S3CompatibleMultipartDriver) and cls.ex_refusal:
             known = "refused: SigV2 only"
         replaces = taken.get(name) or ("s3, s3_*" if name == "s3_multipart" else "")

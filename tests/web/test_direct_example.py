@@ -51,6 +51,18 @@ def test_a_file_goes_up(s3: Service, url: str, tmp_path: Path, size: int) -> Non
     assert all("x-amz-content-sha256" in each.headers for each in parts)
 
 
+def test_the_type_is_what_the_name_promises(s3: Service, url: str, tmp_path: Path) -> None:
+    promised = {"a.jpg": "image/jpeg", "a.csv": "text/csv", "a.csv.gz": None, "a": None}
+    for name, kind in promised.items():
+        (tmp_path / name).write_bytes(b"1")
+        done = upload(str(tmp_path / name), url, ME)
+        found = s3.driver.get_object(s3.container.name, done["key"])
+        assert found.extra["content_type"] == (kind or "application/octet-stream")
+    done = upload(str(tmp_path / "a"), url, ME, content_type="image/png")
+    found = s3.driver.get_object(s3.container.name, done["key"])
+    assert found.extra["content_type"] == "image/png"
+
+
 def test_another_run_goes_on(s3: Service, url: str, tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(bytes(41 * MIB))

@@ -15,6 +15,7 @@ import libcloud.storage.providers as providers
 from tests.fake_s3 import FakeLimits
 from tests.unit.small import Service, service
 from tests.web.conftest import TYPE, VERSION, b64
+from libcloud_s3mpu.resumable import ResumableUploads
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SAMPLES = {
@@ -40,8 +41,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
         yield found
 
 
-def run(name: str) -> dict[str, Any]:
-    names: dict[str, Any] = {}
+def run(name: str, **names: Any) -> dict[str, Any]:
     exec(compile(SAMPLES[name], name, "exec"), names)
     return names
 
@@ -58,13 +58,32 @@ def asked(app: Any, method: str, path: str, body: bytes = b"", **headers: str) -
 
 
 def test_there_are_as_many_as_are_run_here() -> None:
-    assert list(SAMPLES) == ["resumable.md 1", "tus.md 1", "tus.md 2"]
+    assert list(SAMPLES) == ["resumable.md 1", "resumable.md 2", "tus.md 1", "tus.md 2"]
 
 
 def test_a_file_in_pieces(made: Service) -> None:
     found = run("resumable.md 1")
     assert found["obj"].size == 396 and found["info"].complete
     assert found["obj"].name in made.fake.objects["files"]
+
+
+def test_a_locker_by_its_argument(
+    made: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("filelock")
+    monkeypatch.setitem(
+        SAMPLES, "resumable.md 2", SAMPLES["resumable.md 2"].replace("/var/lock", str(tmp_path))
+    )
+    uploads = run("resumable.md 2", driver=made.driver, ResumableUploads=ResumableUploads)[
+        "uploads"
+    ]
+    assert uploads.write(uploads.create(3).id, 0, b"abc").complete
+    assert (tmp_path / "app").is_dir()
+
+
+def test_a_wrong_argument_names_the_class_that_people_know(made: Service) -> None:
+    with pytest.raises(TypeError, match=r"^ResumableUploads\.__init__\(\) .*'lock'"):
+        ResumableUploads(made.driver, made.container, lock=None)  # type: ignore[call-arg]
 
 
 def test_a_server(made: Service) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from typing import Any
+from functools import partial
 from dataclasses import replace
 from concurrent.futures import ThreadPoolExecutor
 
@@ -281,6 +282,32 @@ class TestHooks:
         refused.discard("create")
         assert tus.final(part).status == 403
         assert set(seen) == {"create", "status", "append", "terminate", "read", "join"}
+
+    @pytest.mark.parametrize("answer", [None, False, 0, "", []])
+    def test_only_what_is_true_allows(self, open_tus: Any, answer: Any) -> None:
+        tus = open_tus(hooks=Hooks(authorize=lambda request, action, info: answer))
+        assert tus.post(3).status == 403
+        assert tus.made.fake.requests == []
+
+    def test_what_is_to_be_awaited_allows_nothing(self, open_tus: Any) -> None:
+        async def later(*given: Any) -> bool:
+            return True
+
+        async def some(*given: Any) -> Any:
+            yield True
+
+        class Called:
+            async def __call__(self, *given: Any) -> bool:
+                return True
+
+        hooks = ("authorize", "on_create", "on_progress", "on_finish", "on_terminate")
+        for wrong in (later, some, Called(), partial(later), "a function"):
+            for name in hooks:
+                with pytest.raises(TypeError, match=name):
+                    Hooks(**{name: wrong})
+        tus = open_tus(hooks=Hooks(authorize=lambda *given: later(*given)))
+        assert tus.post(3).status == 500
+        assert tus.made.fake.requests == []
 
     def test_a_refusal_is_the_apps_own(self, open_tus: Any) -> None:
         def authorize(request: Any, action: str, info: Any) -> None:
