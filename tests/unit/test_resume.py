@@ -928,3 +928,16 @@ def test_an_upload_that_is_aborted_by_its_id_is_forgotten(running: Service) -> N
     del handle
     assert running.driver.ex_abort_upload(running.container, "key", session.upload_id or "")
     assert journal.list() == [] and running.fake.uploads == {}
+
+
+def test_an_upload_that_is_aborted_is_forgotten_by_the_journal_of_the_call(
+    running: Service,
+) -> None:
+    journal = MemoryJournal()
+    session = kept(running, journal=journal).session
+    place = (running.container, "key", session.upload_id or "")
+    ex_options = replace(running.driver.ex_options, journal=journal)
+    assert running.driver.ex_abort_upload(*place, ex_options=ex_options)
+    assert journal.list() == [] and running.fake.uploads == {}
+    with pytest.raises(TypeError):
+        running.driver.ex_abort_upload(*place, ex_options=journal)  # type: ignore[arg-type]
