@@ -16,7 +16,15 @@ import click
 from libcloud.storage.base import Object, Container
 
 from .get import download
-from .put import UNSAID, upload, pairs_of, summary_of, check_absent, described_result
+from .put import (
+    UNSAID,
+    upload,
+    pairs_of,
+    summary_of,
+    told_apart,
+    check_absent,
+    described_result,
+)
 from .words import S3Url, Failed, is_remote
 from .service import Session, object_url, positive_size, service_options
 from .progress import Watch, Display
@@ -130,7 +138,7 @@ def _copy(
         check_absent(driver, url)
     target = (Container(url.bucket, {}, driver), url.key)
     try:
-        with display:
+        with told_apart(url, given), display:
             if is_join:
                 extra = {"meta_data": metadata} if metadata else None
                 result = driver.ex_concatenate_objects(objects, *target, extra=extra, **how)
