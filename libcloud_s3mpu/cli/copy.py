@@ -58,7 +58,8 @@ def cp(session: Session, /, sources: tuple[str, ...], dest: str, **given: Any) -
 
     A copy on the service has the source's metadata and headers, unless others are given. An object
     as DEST may be a bucket or end in "/": it takes the source's last name then. A source that
-    changes meanwhile is an error, and nothing is left then.
+    changes meanwhile is an error, and nothing is left then. A file that exists is replaced, as by
+    s3mpu get, which has --no-overwrite.
     """
     is_join = given.pop("join")
     if len(sources) > 1 and not is_join:

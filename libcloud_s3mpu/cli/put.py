@@ -172,7 +172,10 @@ def followed(
         if kept is None and title == "resume" and not watch.has_begun:
             session.outcome = "nothing was sent"
             if isinstance(error, UploadMissingError):
-                session.outcome += ", and s3mpu resume --list has it no longer"
+                session.outcome += (
+                    ", and s3mpu resume --list has it no longer (s3mpu ls --long shows the object, "
+                    "if there is one)"
+                )
         elif kept is None:
             words = ("resume", str(upload_id), _again(source), "--to", str(url))
             session.outcome = watch.outcome(error, again=f"go on: {session.command(*words)}")
@@ -315,4 +318,6 @@ def summary_of(url: S3Url, result: Any) -> str:
     text = f"{url}: {size_text(result.size)}"
     if result.extra["upload_id"] is not None:
         text += f" in {parts} parts"
+    if not seconds:
+        return f"{text}, completed before, ETag {result.hash}"  # Found there: nothing was timed.
     return f"{text}, {seconds:.1f} s, {rate_text(result.size, seconds)}, ETag {result.hash}"

@@ -284,6 +284,7 @@ def test_an_upload_that_was_completed_elsewhere_gives_its_object(
     source = {"stdin": DATA} if by != "file" else {}
     result = cli("resume", upload_id, str(file) if by == "file" else "-", "--json", **source)
     assert result.code == 0, result.stderr
+    assert f"{DEST}: 15.0 MiB in 4 parts, completed before, ETag " in result.stderr
     assert (result.json["size"], result.json["parts"]) == (len(DATA), 4)
     assert result.json["etag"] == cli.objects["a b"].etag
     assert sent(cli) == [] and saved(cli) == []
