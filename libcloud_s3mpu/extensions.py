@@ -172,25 +172,35 @@ class UploadExtensions:
                 policy=self.ex_options.retry,
             )
 
-    def ex_abort_upload(self, container: Container, object_name: str, upload_id: str) -> bool:
+    def ex_abort_upload(
+        self,
+        container: Container,
+        object_name: str,
+        upload_id: str,
+        ex_options: UploadOptions | None = None,
+    ) -> bool:
         """
         Abort an upload and free its parts; one that is not there any more is no error.
 
-        The journal of the driver's options, if it has one, forgets the upload.
+        The journal of the options, if they have one, forgets the upload.
+
+        :param ex_options: instead of the driver's; of these, ``journal`` and ``retry`` count.
+        :type ex_options: :class:`UploadOptions`
 
         :rtype: ``bool``
         """
+        options = UploadOptions.checked(ex_options or self.ex_options)
         target = self._place(container, object_name, upload_id)
         with naming(self):
             abort_upload(
                 sender=self._transport,
                 target=target,
                 upload_id=upload_id,
-                policy=self.ex_options.retry,
+                policy=options.retry,
                 verifies=False,
             )
-        if self.ex_options.journal is not None:
-            self.ex_options.journal.forget(upload_id, endpoint=self._ex_endpoint)
+        if options.journal is not None:
+            options.journal.forget(upload_id, endpoint=self._ex_endpoint)
         return True
 
     def ex_iterate_multipart_uploads(

@@ -100,8 +100,8 @@ class SessionExtensions:
         :raises SourceChangedError: if the source is another one; nothing was overwritten.
         :raises SourceSizeError: if it is shorter or longer.
         :raises SessionBusyError: if another process or thread is at it.
-        :raises UploadMissingError: if the upload is not there any more and no object proves that it
-            was completed: it must begin anew.
+        :raises UploadMissingError: if the upload is not there any more, and no object proves that
+            it was completed, here or elsewhere, from this source: it must begin anew.
 
         :rtype: :class:`Object`
         """
@@ -248,8 +248,15 @@ class SessionExtensions:
         holding = _held(None if is_held else journal, session.upload_id, endpoint)
         with naming(self), running(session), holding:
             try:
+                how: Any = {
+                    "sender": self._transport,
+                    "target": target,
+                    "policy": options.retry,
+                }
                 found = find_standing(
-                    session, sender=self._transport, target=target, policy=options.retry
+                    session,
+                    retrace=lambda: self._ex_retraced(session, source, options, is_paused, how),
+                    **how,
                 )
             finally:
                 if journal is not None and session.state in (State.COMPLETED, State.ABORTED):
@@ -259,6 +266,34 @@ class SessionExtensions:
                     target, source, options, session, standing=found, is_paused=is_paused
                 )
         return found_result(session, found)
+
+    def _ex_retraced(
+        self,
+        session: UploadSession,
+        source: Any,
+        options: UploadOptions,
+        is_paused: Callable[[], bool],
+        how: Any,
+    ) -> Any:
+        """Ask the source whether it is the object that is there, after the upload has gone."""
+        from .transfer.intake import Intake
+        from .transfer.resume import paused
+        from .transfer.retrace import retrace
+
+        def opened() -> Intake:
+            return Intake(
+                source,
+                options=options,
+                limits=self.ex_limits,
+                where=f"{session.container}/{session.object_name}",
+                schedule=session.schedule,
+            )
+
+        def check_stop() -> None:
+            if is_paused():
+                raise paused(session)
+
+        return retrace(session, opened, check_stop=check_stop, **how)
 
     def _ex_abort_session(
         self, target: wire.Target, options: UploadOptions, session: UploadSession

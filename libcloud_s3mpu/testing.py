@@ -69,7 +69,8 @@ _KINDS = {"ministack": ("ministack", "hypercorn"), "moto": ("moto", "flask", "fl
 # What a Python process needs of the environment to start; AWS_*, DOCKER_HOST and the like stay out.
 _PASSED = ("PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
-_ADVICE = (
+#: What an error says that found no server; the command line has words of its own for it.
+ADVICE = (
     "run pip install 'libcloud_s3mpu[demo]', which brings MiniStack, or name with python= the "
     "interpreter of an environment that has it (moto[s3,server] serves too, with fewer checks)"
 )
@@ -134,11 +135,13 @@ def embedded_server(
     """
     if kind is not None and kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(_KINDS)}, not {kind!r}")
+    found = os.fspath(python or sys.executable)
+    if os.path.dirname(found):  # The server runs in a folder of its own; a link may make a venv.
+        found = os.path.abspath(found)
     try:
-        own = python is None
-        process = _Process(str(python or sys.executable), kind or "any", own_path=own)
+        process = _Process(found, kind or "any", own_path=python is None)
     except OSError as error:
-        raise EmbeddedServerError(f"could not run {python or sys.executable}: {error}") from error
+        raise EmbeddedServerError(f"could not run {found}: {error}") from error
     try:
         yield process.ready(deadline=time.monotonic() + timeout_seconds)
     finally:
@@ -328,7 +331,7 @@ def _inside(kind: str) -> None:
             serve = _serve_ministack if name == "ministack" else _serve_moto
             return serve({"kind": name, "version": versions[0]})
     what = "S3" if kind == "any" else kind
-    _tell({"error": f"no {what} server is installed for {sys.executable}: {_ADVICE}"})
+    _tell({"error": f"no {what} server is installed for {sys.executable}: {ADVICE}"})
 
 
 def _serve_ministack(told: dict[str, str]) -> None:

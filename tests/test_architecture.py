@@ -54,6 +54,7 @@ ROAD_ROOM = {
     "rangejob",
     "orphans",
     "resume",
+    "retrace",
     "begin",
     "lost",
     "proof",

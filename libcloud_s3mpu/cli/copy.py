@@ -16,7 +16,15 @@ import click
 from libcloud.storage.base import Object, Container
 
 from .get import download
-from .put import UNSAID, upload, pairs_of, summary_of, check_absent, described_result
+from .put import (
+    UNSAID,
+    upload,
+    pairs_of,
+    summary_of,
+    told_apart,
+    check_absent,
+    described_result,
+)
 from .words import S3Url, Failed, is_remote
 from .service import Session, object_url, positive_size, service_options
 from .progress import Watch, Display
@@ -50,7 +58,8 @@ def cp(session: Session, /, sources: tuple[str, ...], dest: str, **given: Any) -
 
     A copy on the service has the source's metadata and headers, unless others are given. An object
     as DEST may be a bucket or end in "/": it takes the source's last name then. A source that
-    changes meanwhile is an error, and nothing is left then.
+    changes meanwhile is an error, and nothing is left then. A file that exists is replaced, as by
+    s3mpu get, which has --no-overwrite.
     """
     is_join = given.pop("join")
     if len(sources) > 1 and not is_join:
@@ -130,7 +139,7 @@ def _copy(
         check_absent(driver, url)
     target = (Container(url.bucket, {}, driver), url.key)
     try:
-        with display:
+        with told_apart(url, given), display:
             if is_join:
                 extra = {"meta_data": metadata} if metadata else None
                 result = driver.ex_concatenate_objects(objects, *target, extra=extra, **how)

@@ -23,7 +23,7 @@ from click.core import ParameterSource
 
 from .words import S3Url, Failed, rate_text, size_text, shell_word
 from .service import Session, size, positive_size
-from ..testing import EmbeddedServer, EmbeddedServerError, embedded_server
+from ..testing import ADVICE, EmbeddedServer, EmbeddedServerError, embedded_server
 from .progress import (
     Watch,
     Display,
@@ -44,6 +44,11 @@ _IN_THE_WAY = (
     "AWS_SECURITY_TOKEN",
     "AWS_ENDPOINT_URL_S3",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+)
+#: Where no server is installed; the API's words name an argument that no command has.
+_ADVICE = (
+    "install one beside s3mpu: pip install 'libcloud_s3mpu[demo]' brings MiniStack, and "
+    "'moto[s3,server]' serves too, with fewer checks"
 )
 #: How often it is looked whether the server is still there; a signal does not wait for that.
 _LOOK_SECONDS = 2.0
@@ -113,7 +118,7 @@ def _server(session: Session) -> Iterator[EmbeddedServer]:
         with embedded_server() as server:
             yield server
     except EmbeddedServerError as error:
-        raise Failed(str(error)) from error
+        raise Failed(str(error).replace(ADVICE, _ADVICE)) from error
     except BaseException:
         stopped = "the server was stopped, nothing is left running"
         session.outcome = f"{session.outcome}; {stopped}" if session.outcome else stopped

@@ -48,28 +48,38 @@ def _local_dest(text: Any) -> str:
 @service_options
 @click.argument("source", metavar="s3://BUCKET/KEY", type=_remote_source)
 @click.argument("dest", metavar="FILE|-", type=_local_dest)
+@click.option("--no-overwrite", is_flag=True, help="Fail where the file exists already.")
 @click.option("--quiet", is_flag=True, help="Show nothing but errors.")
 @click.pass_obj
-def get(session: Session, source: S3Url, dest: str, quiet: bool) -> int:
+def get(session: Session, source: S3Url, dest: str, no_overwrite: bool, quiet: bool) -> int:
     """Download an object to a file, or to standard output.
 
-    The file appears under its name once it is whole. A DEST that is a directory takes the last
-    part of the object's name.
+    The file appears under its name once it is whole. One that exists already is replaced then,
+    unless --no-overwrite is given. A DEST that is a directory takes the last part of the object's
+    name.
     """
-    download(session, source, dest, quiet=quiet)
+    download(session, source, dest, overwrites=not no_overwrite, quiet=quiet)
     return 0
 
 
-def download(session: Session, source: S3Url, dest: str, *, quiet: bool) -> None:
-    """Download an object, as ``get`` and ``cp`` do, and say so."""
+def download(
+    session: Session, source: S3Url, dest: str, *, quiet: bool, overwrites: bool = True
+) -> None:
+    """Download an object, as ``get`` and ``cp`` do, and say so.
+
+    :raises Failed: if the file is there and may not be replaced.
+    """
     path = None if dest == "-" else _file_of(source, dest)
+    if path is not None and not overwrites and os.path.isfile(path):
+        raise Failed(_already(path))
     driver = session.driver()
     with about(source):
         found = driver.get_object(source.bucket, source.key)
     is_shown = not (quiet or session.is_debug or (path is None and is_terminal(sys.stdout)))
     display = Display("get", stream=sys.stderr if is_shown else None, total=found.size)
     began = time.monotonic()
-    with _standard_output() if path is None else _new_file(path) as file, display:
+    place = _standard_output() if path is None else _new_file(path, overwrites=overwrites)
+    with place as file, display:
         done = 0
         for chunk in driver.download_object_as_stream(found, chunk_size=_READ_SIZE):
             file.write(chunk)
@@ -130,7 +140,7 @@ def _standard_output() -> Iterator[_Sink]:
 
 
 @contextmanager
-def _new_file(path: str) -> Iterator[_Sink]:
+def _new_file(path: str, *, overwrites: bool) -> Iterator[_Sink]:
     """Write beside ``path`` and rename at the end; whatever goes wrong, nothing is left there.
 
     What exists and is no regular file (a FIFO, a device) is written to as it is. A link is
@@ -150,11 +160,33 @@ def _new_file(path: str) -> Iterator[_Sink]:
             yield _Sink(file, place)
         with _naming(place):
             os.chmod(temporary, _mode_for(path))
-            os.replace(temporary, path)
+            _give_name(temporary, path, overwrites=overwrites)
     except BaseException:
         with suppress(FileNotFoundError):  # A signal came as it got its name: it is whole.
             os.unlink(temporary)
         raise
+
+
+def _give_name(temporary: str, path: str, *, overwrites: bool) -> None:
+    """Give a whole file its name; one that may not be replaced was made meanwhile, perhaps.
+
+    :raises Failed: if so.
+    """
+    try:
+        if not overwrites:
+            os.link(temporary, path)  # Unlike a rename, it replaces nothing.
+            return os.unlink(temporary)
+    except FileExistsError:
+        raise Failed(_already(path)) from None
+    except OSError:
+        # A file system without links: between this look and the rename is a moment.
+        if os.path.lexists(path):
+            raise Failed(_already(path)) from None
+    os.replace(temporary, path)
+
+
+def _already(path: str) -> str:
+    return f"{path} exists already, and --no-overwrite was given"
 
 
 def _made_beside(path: str) -> tuple[str, Any]:

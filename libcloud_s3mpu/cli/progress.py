@@ -67,8 +67,11 @@ class Watch:
         if self._on_change is not None:
             self._on_change(self.uploaded_bytes)
 
-    def outcome(self, error: BaseException) -> str:
-        """Say what is on the service after ``error``; empty where its own text says it."""
+    def outcome(self, error: BaseException, *, again: str = "begin anew") -> str:
+        """Say what is on the service after ``error``; empty where its own text says it.
+
+        :param again: what to do where complete was sent and made no object.
+        """
         upload_id = self.upload_id or getattr(error, "upload_id", None)
         if self._is_aborted:
             return f"upload {upload_id} was aborted, nothing is left on the service"
@@ -77,7 +80,10 @@ class Watch:
         if upload_id is not None and getattr(error, "cleanup_error", None) is not None:
             return f"upload {upload_id} could not be aborted, its parts may still be there"
         if upload_id is not None:
-            return f"upload {upload_id} was being completed: s3mpu ls shows whether the object is"
+            return (
+                f"upload {upload_id} was being completed: s3mpu ls --long shows whether the object "
+                f"is there; where it is not, {again}"
+            )
         if _is_refusal(error):
             return "nothing is left on the service"
         return "no part had been sent, and no object was confirmed"

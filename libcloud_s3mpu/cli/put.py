@@ -26,7 +26,7 @@ from .words import S3Url, Failed, is_remote, rate_text, size_text, is_terminal
 from .service import Session, size, s3_url, positive_size, service_options
 from .signals import WakefulReader
 from .progress import Watch, Display
-from ..protocol.errors import SourceError
+from ..protocol.errors import SourceError, UploadMissingError, PreconditionFailedError
 from ..protocol.options import UploadOptions
 from ..protocol.session import UploadSession
 from ..transfer.journal import FileJournal
@@ -102,7 +102,10 @@ def upload(session: Session, source: str, dest: S3Url, given: dict[str, Any]) ->
     driver = session.driver()
     if given["if_none_match"]:
         check_absent(driver, url)
-    with followed(session, "put", given, source=source, journal=journal) as watch:
+    with (
+        told_apart(url, given),
+        followed(session, "put", given, url=url, source=source, journal=journal) as watch,
+    ):
         result = _Upload(driver, url, given, _options(given, watch, journal)).run(source)
     told(session, url, result, given)
 
@@ -122,9 +125,34 @@ def check_absent(driver: Any, url: S3Url) -> None:
     raise Failed(f"{url} exists already; nothing was sent")
 
 
+#: What makes an object whose name may have been taken meanwhile.
+_MAKING = ("PutObject", "CompleteMultipartUpload")
+
+
+@contextmanager
+def told_apart(url: S3Url, given: dict[str, Any]) -> Iterator[None]:
+    """Say of a write that was to make a new object, and did not, that there is one.
+
+    :raises Failed: in place of the service's own words for it, which name a condition.
+    """
+    try:
+        yield
+    except PreconditionFailedError as error:
+        # That of CopyObject may be about the source.
+        if not given["if_none_match"] or error.operation not in _MAKING:
+            raise
+        raise Failed(f"{url} exists already: it was made meanwhile, and stays") from error
+
+
 @contextmanager
 def followed(
-    session: Session, title: str, given: dict[str, Any], *, source: str, journal: FileJournal | None
+    session: Session,
+    title: str,
+    given: dict[str, Any],
+    *,
+    url: S3Url,
+    source: str,
+    journal: FileJournal | None,
 ) -> Iterator[Watch]:
     """Show an upload while the block runs; where it fails, find out what is left of it."""
     watch = Watch(lambda done: display.show(done))
@@ -143,8 +171,14 @@ def followed(
         kept = _kept(journal, upload_id)
         if kept is None and title == "resume" and not watch.has_begun:
             session.outcome = "nothing was sent"
+            if isinstance(error, UploadMissingError):
+                session.outcome += (
+                    ", and s3mpu resume --list has it no longer (s3mpu ls --long shows the object, "
+                    "if there is one)"
+                )
         elif kept is None:
-            session.outcome = watch.outcome(error)
+            words = ("resume", str(upload_id), _again(source), "--to", str(url))
+            session.outcome = watch.outcome(error, again=f"go on: {session.command(*words)}")
         else:
             what = f"{len(kept.parts)} parts, {size_text(kept.size)}"
             session.outcome = f"upload {kept.upload_id} was kept ({what}); go on with"
@@ -284,4 +318,6 @@ def summary_of(url: S3Url, result: Any) -> str:
     text = f"{url}: {size_text(result.size)}"
     if result.extra["upload_id"] is not None:
         text += f" in {parts} parts"
+    if not seconds:
+        return f"{text}, completed before, ETag {result.hash}"  # Found there: nothing was timed.
     return f"{text}, {seconds:.1f} s, {rate_text(result.size, seconds)}, ETag {result.hash}"

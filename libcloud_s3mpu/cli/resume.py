@@ -92,7 +92,7 @@ def resume(
         )
     place = to or S3Url(saved.container, saved.object_name)  # type: ignore[union-attr]
     headers = pairs_of(given["header"], ":", "'--header'")
-    with followed(session, "resume", given, source=source, journal=journal) as watch:
+    with followed(session, "resume", given, url=place, source=source, journal=journal) as watch:
         watch.upload_id = upload_id
         with _opened(source) as file:
             result = driver.ex_resume_upload(

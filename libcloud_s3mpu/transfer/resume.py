@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 import logging
+from typing import Any
 from dataclasses import replace
 from collections.abc import Callable, Iterator
 
@@ -236,11 +237,21 @@ def resumed_check(check: BodyCheck, session: UploadSession, options: UploadOptio
     return replace(check, algorithm=session.algorithm, is_signed=is_signed)
 
 
+#: Asks the source itself whether it is the object that is there (:mod:`.retrace`).
+Retrace = Callable[[], "tuple[dict[int, UploadedPart], wire.StoredObject] | None"]
+
+
 def find_standing(
-    session: UploadSession, *, sender: Sender, target: wire.Target, policy: RetryPolicy
+    session: UploadSession,
+    *,
+    sender: Sender,
+    target: wire.Target,
+    policy: RetryPolicy,
+    retrace: Retrace | None = None,
 ) -> Standing | wire.StoredObject:
     """Ask the service what there is: the upload's parts, or the object if it was completed.
 
+    :param retrace: asked where the session's own parts prove nothing.
     :raises SessionStateError: if the session is over.
     :raises UploadMissingError: if there is neither; the upload must begin anew.
     :raises CompletionUnknownError: if complete was sent and nothing proves either outcome.
@@ -258,7 +269,8 @@ def find_standing(
         listed = list(iterate_parts(sender, target, session.upload_id, policy=policy))
         return Standing(session, iter(listed))
     except UploadMissingError as error:
-        return gone(session=session, error=error, sender=sender, target=target, policy=policy)
+        how: Any = {"sender": sender, "target": target, "policy": policy}
+        return gone(session=session, error=error, retrace=retrace, **how)
 
 
 def gone(
@@ -269,6 +281,7 @@ def gone(
     target: wire.Target,
     policy: RetryPolicy,
     sleep: Callable[[float], None] = time.sleep,
+    retrace: Retrace | None = None,
 ) -> wire.StoredObject:
     """Give the object if it proves that an upload, which is not there any more, was completed.
 
@@ -297,11 +310,16 @@ def gone(
                 object_name=target.key,
                 upload_id=session.upload_id,
             ) from error
+    if retrace is not None and (found := retrace()) is not None:
+        session.parts, stored = found
+        session.move(Event.COMPLETE_FOUND)
+        return stored
     session.move(Event.GONE_FOUND)
     raise UploadMissingError(
         f"upload {session.upload_id} of {where} is not there any more (HTTP {error.http_status}: "
         f"{error.s3_code}), and no object proves that it was completed\n"
-        "It was aborted, here or by a lifecycle rule: upload the source anew",
+        "It was aborted (here or by a lifecycle rule), or completed by someone else from another "
+        "source: look at the object, or upload the source anew",
         operation=error.operation,
         container=target.bucket,
         object_name=target.key,

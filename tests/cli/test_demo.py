@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.conftest import ROOT, Cli, ended
 from tests.servers.base import INSTALL
-from libcloud_s3mpu.testing import EmbeddedServer
+from libcloud_s3mpu.testing import ADVICE, EmbeddedServer, EmbeddedServerError
 from libcloud_s3mpu.cli.demo import generated
 from tests.servers.ministack import MiniStack, is_installed
 
@@ -128,6 +128,20 @@ def test_a_server_that_ends_by_itself_is_an_error(
     assert result.stderr.endswith(
         "s3mpu: the server ended by itself; the server was stopped, nothing is left running\n"
     )
+
+
+@pytest.mark.parametrize("args", [("demo",), ("demo", "--server")])
+def test_where_no_server_is_installed_the_advice_is_in_words_of_the_command_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    def server() -> Any:
+        raise EmbeddedServerError(f"no S3 server is installed for /some/python: {ADVICE}")
+
+    monkeypatch.setattr("libcloud_s3mpu.cli.demo.embedded_server", server)
+    result = cli(*args)
+    assert (result.code, result.stderr.count("\n")) == (1, 1)
+    assert "for /some/python: install one beside s3mpu: pip install" in result.stderr
+    assert "python=" not in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--size", "--part-size", "--memory-budget", "--concurrency"])

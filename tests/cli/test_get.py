@@ -44,6 +44,49 @@ def test_an_object_goes_to_a_file(stored: Cli, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["home", "out"]
 
 
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_is_left_alone_if_asked(
+    stored: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def no_link(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_link)
+    args = ("get", "s3://bucket/dir/a.bin", str(tmp_path), "--no-overwrite")
+    assert stored(*args).code == 0
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    (tmp_path / "a.bin").write_bytes(b"mine")
+    stored.fake.requests.clear()
+    result = stored(*args)
+    assert (result.code, stored.fake.requests) == (1, [])
+    assert result.stderr == (
+        f"s3mpu: {tmp_path / 'a.bin'} exists already, and --no-overwrite was given\n"
+    )
+    assert (tmp_path / "a.bin").read_bytes() == b"mine"
+    assert sorted(os.listdir(tmp_path)) == ["a.bin", "home"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_is_made_meanwhile_is_left_alone_if_asked(
+    stored: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    target = tmp_path / "out"
+    link = os.link
+
+    def late(source: str, dest: str) -> None:
+        target.write_bytes(b"mine")
+        if not has_links:
+            raise PermissionError(1, "Operation not permitted")
+        link(source, dest)
+
+    monkeypatch.setattr(os, "link", late)
+    result = stored("get", "s3://bucket/dir/a.bin", str(target), "--no-overwrite")
+    assert (result.code, result.stderr.count("\n")) == (1, 1)
+    assert "exists already" in result.stderr and target.read_bytes() == b"mine"
+    assert sorted(os.listdir(tmp_path)) == ["home", "out"]
+
+
 def test_a_new_file_has_the_mode_that_open_gives(stored: Cli, tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     assert stored("get", "s3://bucket/dir/a.bin", str(tmp_path / "out")).code == 0

@@ -112,13 +112,17 @@ def test_if_none_match_refuses_what_exists(cli: Cli) -> None:
     assert cli.objects["a"].body == b"1"
 
 
+@pytest.mark.parametrize("size", [1, 11 * 1024**2], ids=["PutObject", "complete"])
 @pytest.mark.parametrize("status", [403, 404])
-def test_if_none_match_is_the_services_to_decide(cli: Cli, status: int) -> None:
+def test_if_none_match_is_the_services_to_decide(cli: Cli, status: int, size: int) -> None:
     assert cli("put", "-", "s3://bucket/a", stdin=b"1").code == 0
     cli.fake.script("HeadObject", faults.answer(status))  # Not to be seen, or there since then.
-    result = cli("put", "-", "s3://bucket/a", "--if-none-match", stdin=b"2")
-    assert result.code == 1
-    assert "PreconditionFailed" in result.stderr
+    result = cli("put", "-", "s3://bucket/a", "--if-none-match", stdin=bytes(size))
+    assert (result.code, result.stderr.count("\n")) == (1, 1)
+    assert (
+        "s3mpu: s3://bucket/a exists already: it was made meanwhile, and stays; " in result.stderr
+    )
+    assert "nothing is left on the service" in result.stderr and cli.fake.uploads == {}
     assert cli.objects["a"].body == b"1"
 
 

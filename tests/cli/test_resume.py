@@ -263,8 +263,53 @@ def test_an_upload_that_is_gone_must_begin_anew(cli: Cli, file: Path) -> None:
     cli.fake.uploads.clear()
     result = cli("resume", upload_id, str(file))
     assert (result.code, result.stderr.count("\n")) == (1, 1)
-    assert "upload the source anew" in result.stderr and "nothing was sent" in result.stderr
+    assert "proves that it was completed. It was aborted (here" in result.stderr
+    assert "(here or by a lifecycle rule), or completed by someone else" in result.stderr
+    assert "upload the source anew; nothing was sent, and s3mpu resume --list has" in result.stderr
     assert saved(cli) == []
+
+
+@pytest.mark.parametrize("by", ["file", "standard input"])
+def test_an_upload_that_was_completed_elsewhere_gives_its_object(
+    cli: Cli, file: Path, by: str
+) -> None:
+    stopped(cli, str(file), signal.SIGKILL)
+    (upload_id,) = cli.fake.uploads
+    here = cli.environ["S3MPU_JOURNAL"]
+    cli.environ["S3MPU_JOURNAL"] += "-of-another-machine"
+    assert cli("resume", upload_id, str(file), "--to", DEST).code == 0
+    cli.environ["S3MPU_JOURNAL"] = here
+    assert len(saved(cli)) == 1
+    sent(cli)
+    source = {"stdin": DATA} if by != "file" else {}
+    result = cli("resume", upload_id, str(file) if by == "file" else "-", "--json", **source)
+    assert result.code == 0, result.stderr
+    assert f"{DEST}: 15.0 MiB in 4 parts, completed before, ETag " in result.stderr
+    assert (result.json["size"], result.json["parts"]) == (len(DATA), 4)
+    assert result.json["etag"] == cli.objects["a b"].etag
+    assert sent(cli) == [] and saved(cli) == []
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_an_interrupted_complete_says_where_to_look_and_how_to_go_on(
+    cli: Cli, file: Path, applied: bool
+) -> None:
+    stall = faults.stall("answer", applied=applied)
+    assert stall.wire is not None
+    cli.fake.script("CompleteMultipartUpload", stall)
+    child = cli.start("put", str(file), DEST)
+    assert stall.wire.reached.wait(20)
+    child.send_signal(signal.SIGINT)
+    stall.wire.release.set()
+    result = ended(child)
+    assert (result.code, result.stderr.count("\n")) == (130, 1)
+    said, _, command = result.stderr.partition("; where it is not, go on: ")
+    assert said.endswith("was being completed: s3mpu ls --long shows whether the object is there")
+    program, *args = shlex.split(command)
+    assert (program, args[0], args[2:]) == ("s3mpu", "resume", [str(file), "--to", DEST])
+    again = cli(*args)
+    assert again.code == 0, again.stderr
+    assert cli.objects["a b"].body == DATA and cli.fake.uploads == {}
 
 
 def test_a_second_process_is_kept_off(cli: Cli, file: Path) -> None:

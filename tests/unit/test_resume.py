@@ -745,6 +745,112 @@ def test_an_object_that_another_wrote_proves_nothing(
         resume(running, session, chunks(COUNT), journal=journal)
 
 
+def finished_elsewhere(running: Service, data: bytes = DATA, **options: Any) -> str:
+    """Give the saved form of a kept upload that another process then completed."""
+    handle = kept(running, **options)
+    saved = handle.saved
+    resume(running, UploadSession.from_json(saved), io.BytesIO(data), **options)
+    running.fake.requests.clear()
+    return saved
+
+
+@pytest.mark.parametrize("source", [DATA, io.BytesIO(DATA), "generator"], ids=["b", "f", "g"])
+def test_an_upload_that_another_process_completed_gives_its_object(
+    running: Service, journal: MemoryJournal, source: Any
+) -> None:
+    saved = finished_elsewhere(running)
+    journal.save(session := UploadSession.from_json(saved))
+    source = chunks(COUNT) if source == "generator" else source
+    done = resume(running, session.upload_id, source, journal=journal)
+    assert (done.size, done.extra["parts"]) == (len(DATA), COUNT)
+    assert done.hash == running.fake.objects["bucket"]["key"].etag
+    assert running.operations() == ["ListParts", "HeadObject", "HeadObject"]
+    assert journal.list() == []
+
+
+def test_an_upload_without_parts_that_another_process_completed_gives_its_object(
+    running: Service,
+) -> None:
+    session = UploadSession.from_json(finished_elsewhere(running))
+    session.parts.clear()
+    assert resume(running, session, DATA).size == len(DATA)
+
+
+def test_an_upload_named_by_its_id_alone_that_was_completed_gives_its_object(
+    running: Service,
+) -> None:
+    upload_id = UploadSession.from_json(finished_elsewhere(running)).upload_id
+    assert resume(running, upload_id, DATA, running.container, "key").size == len(DATA)
+
+
+def test_where_etags_are_opaque_the_checksum_proves_who_completed(running: Service) -> None:
+    session = UploadSession.from_json(finished_elsewhere(running, checksum="crc32"))
+    session.has_opaque_etags = True
+    assert resume(running, session, DATA, checksum="crc32").size == len(DATA)
+    session = UploadSession.from_json(finished_elsewhere(running, checksum="crc32"))
+    session.has_opaque_etags = True
+    with pytest.raises(UploadMissingError):
+        resume(running, session, DATA[:-1] + b"!", checksum="crc32")
+
+
+def test_a_source_that_was_not_the_completed_one_proves_nothing(
+    running: Service, journal: MemoryJournal, tmp_path: Path
+) -> None:
+    (path := tmp_path / "wrong").write_bytes(DATA[:-1] + b"!")
+    saved = finished_elsewhere(running)
+    with path.open("rb") as file:
+        refused_as_another(running, journal, saved, DATA[:-1] + b"!", DATA[:-1], DATA + b"!", file)
+        assert file.tell() == 0
+    assert running.stored() == DATA and running.sent_parts() == []
+
+
+def refused_as_another(running: Service, journal: MemoryJournal, saved: str, *sources: Any) -> None:
+    for wrong in sources:
+        journal.save(session := UploadSession.from_json(saved))
+        with pytest.raises(UploadMissingError, match="completed by someone else"):
+            resume(running, session.upload_id, wrong, journal=journal)
+        assert journal.list() == []
+
+
+def test_a_comparison_with_the_object_can_be_paused(running: Service) -> None:
+    handle = kept(running)
+    resume(running, UploadSession.from_json(handle.saved), DATA)
+
+    def pausing() -> Iterator[bytes]:
+        yield from chunks(3)
+        handle.pause()
+        yield DATA[15:]
+
+    with pytest.raises(UploadPausedError):
+        handle.run(pausing())
+    assert handle.run(chunks(COUNT)).size == len(DATA)
+
+
+@pytest.mark.parametrize("there", ["nothing", "another length", "another count"])
+def test_a_source_that_can_prove_nothing_is_not_read(running: Service, there: str) -> None:
+    session = UploadSession.from_json(finished_elsewhere(running))
+    if there == "nothing":
+        running.fake.objects["bucket"].clear()
+    else:
+        size = 4 if there == "another length" else 10
+        running.upload(DATA if size == 10 else b"1234", part_size_bytes=10)
+    source = chunks(COUNT)
+    with pytest.raises(UploadMissingError):
+        resume(running, session, source, size_bytes=len(DATA))
+    assert next(source) == DATA[:5]
+
+
+def test_a_source_that_breaks_while_it_is_compared_leaves_the_session(
+    running: Service, journal: MemoryJournal
+) -> None:
+    saved = finished_elsewhere(running)
+    journal.save(session := UploadSession.from_json(saved))
+    with pytest.raises(OSError, match="the source broke"):
+        resume(running, session.upload_id, broken(6), journal=journal)
+    (left,) = journal.list()
+    assert resume(running, left, DATA, journal=journal).size == len(DATA)
+
+
 def test_with_opaque_etags_a_lost_complete_is_said_to_be_unknown(
     running: Service, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -822,3 +928,16 @@ def test_an_upload_that_is_aborted_by_its_id_is_forgotten(running: Service) -> N
     del handle
     assert running.driver.ex_abort_upload(running.container, "key", session.upload_id or "")
     assert journal.list() == [] and running.fake.uploads == {}
+
+
+def test_an_upload_that_is_aborted_is_forgotten_by_the_journal_of_the_call(
+    running: Service,
+) -> None:
+    journal = MemoryJournal()
+    session = kept(running, journal=journal).session
+    place = (running.container, "key", session.upload_id or "")
+    ex_options = replace(running.driver.ex_options, journal=journal)
+    assert running.driver.ex_abort_upload(*place, ex_options=ex_options)
+    assert journal.list() == [] and running.fake.uploads == {}
+    with pytest.raises(TypeError):
+        running.driver.ex_abort_upload(*place, ex_options=journal)  # type: ignore[arg-type]
