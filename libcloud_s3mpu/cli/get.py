@@ -175,14 +175,17 @@ def _give_name(temporary: str, path: str, *, overwrites: bool) -> None:
     try:
         if not overwrites:
             os.link(temporary, path)  # Unlike a rename, it replaces nothing.
-            return os.unlink(temporary)
     except FileExistsError:
         raise Failed(_already(path)) from None
     except OSError:
         # A file system without links: between this look and the rename is a moment.
         if os.path.lexists(path):
             raise Failed(_already(path)) from None
-    os.replace(temporary, path)
+        overwrites = True
+    if overwrites:
+        os.replace(temporary, path)
+    else:
+        os.unlink(temporary)
 
 
 def _already(path: str) -> str:

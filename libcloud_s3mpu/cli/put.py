@@ -138,10 +138,11 @@ def told_apart(url: S3Url, given: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except PreconditionFailedError as error:
-        # That of CopyObject may be about the source.
-        if not given["if_none_match"] or error.operation not in _MAKING:
+        # That of CopyObject may be about the source; a HEAD is the upload's own look before it.
+        if not given["if_none_match"] or error.operation not in (*_MAKING, "HeadObject"):
             raise
-        raise Failed(f"{url} exists already: it was made meanwhile, and stays") from error
+        how = "nothing was sent" if error.operation == "HeadObject" else "it stays"
+        raise Failed(f"{url} exists already: it was made meanwhile, and {how}") from error
 
 
 @contextmanager

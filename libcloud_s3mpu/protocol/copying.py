@@ -21,6 +21,7 @@ from .errors import (
     S3MultipartError,
     SourceChangedError,
     ChecksumMismatchError,
+    is_final,
 )
 from .session import UploadedPart
 from .endpoint import encode_key
@@ -373,7 +374,7 @@ def _meant(request: S3Request, error: S3MultipartError) -> S3MultipartError:
         text = f"{text}\nThe source has changed since the copy began; it was not mixed"
     elif error.http_status == 501 or error.s3_code == "NotImplemented":
         cls = CopyUnsupportedError
-    elif error.http_status == 400 and SOURCE_KEY[1] in request.headers:
+    elif error.http_status == 400 and SOURCE_KEY[1] in request.headers and is_final(error):
         # HEAD took that key: the service cannot copy what is under one (Ceph 16, seen 2026-11).
         cls = CopyUnsupportedError
     if cls is type(error):

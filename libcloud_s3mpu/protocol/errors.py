@@ -389,3 +389,9 @@ def leaves_doubt(error: S3MultipartError) -> bool:
     return isinstance(error, MalformedAnswerError) or (
         (error.http_status or 0) >= 500 and not error.throttled
     )
+
+
+def is_final(error: S3MultipartError) -> bool:
+    """Tell whether sending it again, also for another region, clock or key, changes nothing."""
+    mended = isinstance(error, (ExpiredCredentialsError, WrongRegionError, ClockSkewError))
+    return not (error.retryable or mended)

@@ -75,9 +75,6 @@ class Bytes:
         return (self._data,)
 
 
-EMPTY_BODY = Bytes(b"")
-
-
 class Stream(Protocol):
     """The body of an answer that is read while it comes; one thread at a time, but for ``cut``.
 

@@ -40,7 +40,10 @@ def complete(store: Store, kept: Kept, lock: Lock) -> Kept:
         try:
             parts = store.counted_parts(record)
         except UploadDamagedError:
-            return mended(store, kept, lock)
+            found = mended(store, kept, lock)
+            if found is kept:
+                raise  # It was listed late, and is whole: the next call completes it.
+            return found
         if not parts:
             parts = [_empty_part(store, kept)]
         lock.check()

@@ -221,7 +221,7 @@ class Store:
     def counted_parts(self, record: Record) -> list[UploadedPart]:
         """List the parts that count, and make sure that they are those that were acknowledged.
 
-        :raises UploadDamagedError: if they are not, or make other than ``length`` bytes.
+        :raises UploadDamagedError: if they are not.
         """
         parts = self.listed_prefix(record)[0][: record.parts]
         digest = ""

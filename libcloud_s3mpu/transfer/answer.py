@@ -19,6 +19,27 @@ from ..protocol.watch import SilenceError
 MOST_INTERIM = 100
 
 
+class ExchangeFailed(Exception):
+    """No whole answer came; ``__cause__`` says why.
+
+    ``is_stale`` is True when a kept-alive connection turned out dead before any of the answer,
+    ``is_deadline`` when the whole upload's time was up.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        is_stale: bool = False,
+        is_timeout: bool = False,
+        is_deadline: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.is_stale = is_stale
+        self.is_timeout = is_timeout
+        self.is_deadline = is_deadline
+
+
 class AnswerSide(io.RawIOBase):
     """The side of a socket that ``http.client`` reads an answer from, each read in its time.
 

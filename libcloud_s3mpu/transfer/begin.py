@@ -18,6 +18,7 @@ from .attempt import Sender, retried, call_settled
 from .cleanup import add_text
 from ..protocol import wire
 from ..protocol.errors import (
+    ServiceError,
     S3MultipartError,
     AccessDeniedError,
     ObjectMissingError,
@@ -161,6 +162,10 @@ def _check_condition(
         found = retried(once, policy=options.retry, sleep=sleep, sender=sender).etag
     except (ObjectMissingError, AccessDeniedError):
         return  # Not there, or not to be seen: complete tells.
+    except ServiceError as error:
+        if error.http_status != 400:
+            raise
+        return  # One under another customer's key than the new one, or under none.
     if wanted is None or found != wire.unquoted(wanted):
         what = "exists already" if wanted is None else f"has another ETag ({found})"
         raise PreconditionFailedError(

@@ -20,7 +20,7 @@ from itertools import islice
 from http.client import HTTPResponse, HTTPException
 from collections.abc import Callable, Iterator
 
-from .answer import AnswerSide, read_body, begin_answer
+from .answer import AnswerSide, ExchangeFailed, read_body, begin_answer
 from .stream import LeanStream, shut_down
 from .sockets import Channel, is_alarm, wait_for, unacknowledged, hold_small_packets
 from ..protocol.watch import Meter, Watch, SilenceError
@@ -34,27 +34,6 @@ TLS_RECORD = 16 * 1024
 INTERIM = 8
 #: os.sendfile exists elsewhere too; this is where its short counts were seen to be right.
 _HAS_SENDFILE = hasattr(os, "sendfile") and sys.platform == "linux"
-
-
-class ExchangeFailed(Exception):
-    """No whole answer came; ``__cause__`` says why.
-
-    ``is_stale`` is True when a kept-alive connection turned out dead before any of the answer,
-    ``is_deadline`` when the whole upload's time was up.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        is_stale: bool = False,
-        is_timeout: bool = False,
-        is_deadline: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.is_stale = is_stale
-        self.is_timeout = is_timeout
-        self.is_deadline = is_deadline
 
 
 class Exchange:
@@ -76,9 +55,11 @@ class Exchange:
         "_give_back",
         "_got_early",
         "_has_answer",
+        "_heir",
         "_interim",
         "_is_cut",
         "_is_held",
+        "_is_over",
         "_is_pushing",
         "_iov",
         "_is_sent",
@@ -118,6 +99,9 @@ class Exchange:
         self._taken: list[bytes] | None = None if request.is_repeatable else []
         self._was_interrupted = False
         self._is_cut = False
+        self._heir: Any = None
+        #: The channel was given back, and may be another's already.
+        self._is_over = False
         #: Bytes were handed over that are not yet taken off what is left.
         self._is_pushing = False
         self.sent_bytes = 0
@@ -187,12 +171,21 @@ class Exchange:
         """Make the attempt fail at once, whichever thread runs it; from any thread."""
         self._is_cut = True
         shut_down(self._channel.socket)
+        if self._heir is not None:
+            self._heir.cut()
+
+    def hand_on(self, heir: Any) -> None:
+        """Let a cut reach the exchange that took the place of this one, which failed."""
+        self._heir = heir
+        if self._is_cut:
+            heir.cut()
 
     def close(self) -> None:
         """Drop the connection, whatever is under way."""
         self._iov = []
         self._rest = self._file = None
-        self._channel.close()
+        if not self._is_over:
+            self._channel.close()
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -347,6 +340,7 @@ class Exchange:
         if answer.will_close or not is_whole or self._got_early or status == 101:
             self._channel.close()
         else:
+            self._is_over = True
             self._give_back(self._channel)
         if not is_whole and status < 300:
             raise ValueError(f"the answer is longer than {limit} bytes")
@@ -373,6 +367,7 @@ class Exchange:
             headers = {name.lower(): value for name, value in answer.getheaders()}
             if answer.status < 300:
                 side.hand_over()
+                self._is_over = True
                 stream = LeanStream(answer, self._channel, self._request, self._give_back)
                 return S3Response(status=answer.status, headers=headers, stream=stream)
             body = answer.read(MAX_ERROR_BYTES)
@@ -384,6 +379,7 @@ class Exchange:
         if answer.will_close or not is_whole:
             self._channel.close()
         else:
+            self._is_over = True
             self._give_back(self._channel)
         return S3Response(status=answer.status, headers=headers, body=body)
 

@@ -90,6 +90,7 @@ class Pace:
         self._level = self._proved = max(2, self._level // 2)
         self._before = 0.0
         self._hold = self.HOLD
+        self._step = 2
         self._samples.clear()
 
     def level(self, ceiling: int) -> int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .exchange import ExchangeFailed
+from .answer import ExchangeFailed
 from .connection import S3MultipartConnection
 from ..protocol.messages import S3Request, S3Response
 

@@ -56,7 +56,7 @@ def retrace(
     intake = open_source()
     known = intake.known_size if intake.known_size is not None else session.source_bytes
     if known not in (None, length) or not _fits(intake.schedule, length, stored.etag or ""):
-        return None
+        return None  # Nothing was read of it.
     log.info("%s/%s: reading the source to compare it", target.bucket, target.key)
     try:
         parts = _parts_of(intake, session.algorithm, length, check_stop)
@@ -65,7 +65,9 @@ def retrace(
         raise
     tokenless = replace(session, token=None)
     if parts is None or judge(tokenless, list(parts.values()), found) is not Verdict.OURS:
-        return None  # A file stays where it was: it may be uploaded anew.
+        if not intake.is_replayable:
+            intake.close()  # It is used up; a file may be uploaded anew.
+        return None
     intake.close()
     return parts, stored
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import mmap
 import stat
 import array
@@ -154,7 +155,8 @@ def _view_of(thing: Any) -> memoryview | None:
         view = memoryview(thing)
     except (TypeError, ValueError, BufferError):
         return None  # numpy refuses some of its types by a ValueError.
-    return None if "O" in view.format else view
+    # The format of a structure holds its fields' names, between colons.
+    return None if "O" in re.sub(":[^:]*:", "", view.format) else view
 
 
 def _refuse_chunk(chunk: Any) -> Any:

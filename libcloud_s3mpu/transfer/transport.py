@@ -19,6 +19,7 @@ import weakref
 from typing import Any
 from collections import deque
 from dataclasses import replace
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 import urllib3
@@ -30,8 +31,9 @@ from libcloud.utils.retry import Retry
 
 from .http import ExactAdapter, transport_error
 from .trust import Trust
+from .answer import ExchangeFailed
 from .sockets import Channel
-from .exchange import Exchange, ExchangeFailed
+from .exchange import Exchange
 from .connection import S3MultipartConnection
 from ..protocol.watch import Watch
 from ..protocol.errors import (
@@ -48,6 +50,15 @@ from ..protocol.checksums import EMPTY_SHA256
 
 log = logging.getLogger("libcloud_s3mpu.transport")
 
+#: What a connection that cannot be made ends with; anything else is an interrupt (Celery's time
+#: limits are). gevent that was imported too late ends TLS by a RecursionError.
+_UNCONNECTED = (
+    OSError,
+    HTTPException,
+    ValueError,
+    RecursionError,
+    urllib3.exceptions.HTTPError,
+)
 #: Idle connections kept for one host.
 KEPT_IDLE = 64
 #: Where the HTTP connections live that are known to be safe with several threads.
@@ -199,7 +210,9 @@ class Transport:
             except TransportError as error:
                 if not error.is_stale:
                     raise
-                exchange = self.begin(request, is_fresh=True, watch=exchange.watch)
+                fresh = self.begin(request, is_fresh=True, watch=exchange.watch)
+                exchange.hand_on(fresh)
+                exchange = fresh
                 continue
             assert response is not None  # Without a patience it is the answer or an exception.
             return response
@@ -224,7 +237,7 @@ class Transport:
         if channel is None:
             try:
                 channel = self._connect(host, watch)
-            except Exception as error:
+            except _UNCONNECTED as error:
                 raise transport_error(request, error) from error
         try:
             head = self._head(request, host)

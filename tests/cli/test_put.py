@@ -116,14 +116,26 @@ def test_if_none_match_refuses_what_exists(cli: Cli) -> None:
 @pytest.mark.parametrize("status", [403, 404])
 def test_if_none_match_is_the_services_to_decide(cli: Cli, status: int, size: int) -> None:
     assert cli("put", "-", "s3://bucket/a", stdin=b"1").code == 0
-    cli.fake.script("HeadObject", faults.answer(status))  # Not to be seen, or there since then.
+    unseen = faults.answer(status)  # Not to be seen, or there since then.
+    cli.fake.script("HeadObject", unseen, unseen)
     result = cli("put", "-", "s3://bucket/a", "--if-none-match", stdin=bytes(size))
     assert (result.code, result.stderr.count("\n")) == (1, 1)
-    assert (
-        "s3mpu: s3://bucket/a exists already: it was made meanwhile, and stays; " in result.stderr
+    assert "s3mpu: s3://bucket/a exists already: it was made meanwhile, and it stays; " in (
+        result.stderr
     )
     assert "nothing is left on the service" in result.stderr and cli.fake.uploads == {}
     assert cli.objects["a"].body == b"1"
+
+
+def test_what_is_made_while_the_source_is_read_is_seen_before_its_parts_are_sent(cli: Cli) -> None:
+    assert cli("put", "-", "s3://bucket/a", stdin=b"1").code == 0
+    cli.fake.script("HeadObject", faults.answer(404))
+    result = cli("put", "-", "s3://bucket/a", "--if-none-match", stdin=bytes(11 * 1024**2))
+    assert result.code == 1
+    assert "s3://bucket/a exists already: it was made meanwhile, and nothing was sent" in (
+        result.stderr
+    )
+    assert cli.objects["a"].body == b"1" and cli.fake.uploads == {}
 
 
 @pytest.mark.parametrize("size", ["4", "6"])

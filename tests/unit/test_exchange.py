@@ -37,10 +37,9 @@ from tests.unit.small import (
 from libcloud_s3mpu.transfer import answer, exchange
 from libcloud_s3mpu.transfer.spool import FileBody
 from libcloud_s3mpu.protocol.errors import TransportError, SourceChangedError
-from libcloud_s3mpu.transfer.answer import AnswerSide
+from libcloud_s3mpu.transfer.answer import AnswerSide, ExchangeFailed
 from libcloud_s3mpu.transfer.attempt import call_settled
 from libcloud_s3mpu.protocol.messages import Bytes, S3Request
-from libcloud_s3mpu.transfer.exchange import ExchangeFailed
 from libcloud_s3mpu.transfer.connection import transport_error
 
 ROADS = ["lean", "plain"]
