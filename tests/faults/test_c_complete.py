@@ -263,9 +263,10 @@ def test_f32_a_condition_that_does_not_hold_before_is_said_before(
     assert s3.stored() == b"older"
 
 
-def test_f32_who_may_not_look_is_told_by_complete(s3: Tried) -> None:
+@pytest.mark.parametrize("unseen", ["AccessDenied", "InvalidRequest"])  # Under another key, too.
+def test_f32_who_may_not_look_is_told_by_complete(unseen: str, s3: Tried) -> None:
     s3.upload(b"older")
-    s3.fake.script("HeadObject", faults.error("AccessDenied"), forever=True)
+    s3.fake.script("HeadObject", faults.error(unseen), forever=True)
     s3.fails(PreconditionFailedError, if_none_match="*")
     assert s3.count(COMPLETE) == 1 and s3.stored() == b"older"
 

@@ -133,6 +133,38 @@ def test_parts_that_are_not_listed_may_be_late_and_nothing_is_given_up() -> None
         ends_well(found, info.id, 27)
 
 
+def test_a_whole_upload_that_is_listed_late_once_is_not_given_as_finished() -> None:
+    with bench() as found:
+        info = begun(found)
+        store = found.store()
+        inner = store._store.objects.sender
+
+        class LateOnce:
+            """Leaves the last part out of the first listing that precedes completing."""
+
+            def call(self, request: Any) -> Any:
+                if request.operation != "ListParts" or ("max-parts", "1") in request.query:
+                    return inner.call(request)
+                store._store.objects.sender = inner
+                (upload,) = found.fake.uploads.values()
+                number = max(upload.parts)
+                part = upload.parts.pop(number)
+                try:
+                    return inner.call(request)
+                finally:
+                    upload.parts[number] = part
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(inner, name)
+
+        store._store.objects.sender = LateOnce()  # type: ignore[assignment]
+        with pytest.raises(UploadDamagedError):
+            store.write(info.id, 27, BODY[27:])
+        assert info.key not in found.objects
+        assert found.store().get(info.id).complete
+        assert info.key in found.objects
+
+
 def test_a_part_that_is_replaced_between_listing_and_completing_is_seen() -> None:
     with bench() as found:
         info = begun(found)

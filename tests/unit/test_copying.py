@@ -16,8 +16,10 @@ from libcloud_s3mpu.protocol.errors import (
     MalformedAnswerError,
     ChecksumMismatchError,
     TransientServiceError,
+    ExpiredCredentialsError,
 )
 from libcloud_s3mpu.protocol.copying import CopySource, FoundSource, CopyUnsupportedError
+from libcloud_s3mpu.protocol.headers import SSE_CUSTOMER
 from libcloud_s3mpu.protocol.messages import S3Request, S3Response
 from libcloud_s3mpu.protocol.integrity import BodyCheck
 
@@ -230,6 +232,23 @@ def test_what_is_no_copy_is_an_error(
         copying.copy_part_result(part_request(), response, size=4)
     assert caught.value.retryable is is_retryable  # type: ignore[attr-defined]
     assert caught.value.part_number == 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("InvalidRequest", CopyUnsupportedError),
+        ("ExpiredToken", ExpiredCredentialsError),
+        ("RequestTimeout", TransientServiceError),
+    ],
+)
+def test_a_400_for_a_source_under_a_key_is_told_apart(code: str, kind: type[Exception]) -> None:
+    names = sorted(SSE_CUSTOMER)
+    source = CopySource(bucket="b", key="k", headers=dict.fromkeys(names, "x"))
+    request = copying.copy_part_request(TARGET, source, upload_id="u", part_number=3)
+    assert copying.SOURCE_KEY[1] in request.headers
+    with pytest.raises(kind):
+        copying.copy_part_result(request, answer(error_xml(code), 400), size=4)
 
 
 def test_an_error_names_the_source() -> None:

@@ -486,6 +486,54 @@ def test_a_kept_alive_connection_that_turns_out_dead_is_no_attempt(end: str) -> 
         assert server.connections == 2
 
 
+def test_a_cut_reaches_the_connection_that_took_a_dead_ones_place() -> None:
+    is_there, is_over = threading.Event(), threading.Event()
+
+    def dies(sock: socket.socket, number: int) -> None:
+        read_request(sock)
+        if number == 1:
+            sock.sendall(OK)
+            read_request(sock)
+            return
+        is_there.set()
+        is_over.wait(PATIENCE_SECONDS)
+
+    with raw(dies) as (_, transport):
+        transport.call(get())
+        exchange = transport.begin(get())
+        call = Apart(lambda: transport.resume(get(), exchange))
+        assert is_there.wait(PATIENCE_SECONDS)
+        exchange.cut()
+        error = call.end(3.0)
+        is_over.set()
+    assert isinstance(error, TransportError)
+
+
+def test_what_was_given_back_is_not_closed_by_its_last_user(running: Service) -> None:
+    transport = running.driver._transport
+    exchange = transport.begin(get())
+    transport.resume(get(), exchange)
+    exchange.close()
+    transport.call(get())
+    assert running.server.connections == 1
+
+
+@pytest.mark.parametrize("kind", [type("SoftTimeLimit", (Exception,), {}), KeyboardInterrupt])
+def test_an_interrupt_while_connecting_is_no_attempt(
+    kind: Any, running: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def connect(self: Any) -> None:
+        tried.append(1)
+        raise kind
+
+    monkeypatch.setattr(HTTPConnection, "connect", connect)
+    with pytest.raises(kind):
+        running.upload(b"abc")
+    assert tried == [1]
+
+
 def test_a_fresh_connection_that_dies_is_an_attempt() -> None:
     with raw(lambda sock, number: bool(read_request(sock)) and None) as (server, transport):
         with pytest.raises(TransportError):

@@ -110,3 +110,12 @@ def test_a_copy_begins_with_all_that_are_allowed_and_gives_way() -> None:
     pace = CopyPace()
     pace.throttled()
     assert pace.level(20) == 10
+
+
+def test_after_throttling_the_level_is_only_doubled() -> None:
+    pace = Pace()
+    pace.throttled()
+    for _ in range(200):
+        level = pace.level(64)
+        pace.note(wall=1.0, cpu=0.001, size=1000, in_flight=level)
+        assert pace.level(64) <= 2 * level

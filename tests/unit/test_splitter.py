@@ -390,7 +390,7 @@ def test_a_file_with_an_async_read_is_a_type_error_that_says_what_to_do() -> Non
 
 ONE, TWO = ctypes.c_int(1), ctypes.c_int(2)
 NUMBERS = (ctypes.c_int * 2)(1, 2)
-STRUCTS = (type("Pair", (ctypes.Structure,), {"_fields_": [("a", ctypes.c_byte)]}) * 3)()
+STRUCTS = (type("Pair", (ctypes.Structure,), {"_fields_": [("Offset", ctypes.c_byte)]}) * 3)()
 
 
 @pytest.mark.parametrize("source", [NUMBERS, STRUCTS, memoryview(NUMBERS), ONE])
