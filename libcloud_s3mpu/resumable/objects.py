@@ -167,7 +167,7 @@ class Objects:
         """
         if error.s3_code not in (None, "AccessDenied"):
             return False
-        # The end is a lock's: one that is left over goes with the next clean-up.
+        # The end is a lock's: one that is left over beside records goes with the next clean-up.
         probe = f"{key.rpartition('/')[0]}/.s3mpu-probe-{uuid.uuid4().hex}.lock".lstrip("/")
         if self._can_read(probe) is not False:
             return False  # It says 404.

@@ -46,17 +46,15 @@ def wsgi_app(
     """
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if _is_raw(environ):
-            body = Dechunked(environ["wsgi.input"])
-            environ = {**environ, "wsgi.input": body, "wsgi.input_terminated": True}
-        request = request_of_environ(environ, trailers=trailers)
+        given = _decoded(environ)
+        if _hides_body(given):
+            response = text_response(411, "this server passes on no chunked bodies\n")
+            start_response("411 Length Required", list(response.headers))
+            return response.body
+        request = request_of_environ(given, trailers=trailers)
         if request is None:
             response = text_response(400, "a path that is not UTF-8, or a length that is none\n")
             start_response("400 Bad Request", list(response.headers))
-            return response.body
-        if _hides_body(environ):
-            response = text_response(411, "this server passes on no chunked bodies\n")
-            start_response("411 Length Required", list(response.headers))
             return response.body
         response = handler.handle(request)
         start_response(_status_line(response.status), list(response.headers))
@@ -75,8 +73,12 @@ def request_of_environ(
 ) -> Request | None:
     """Make the request of an environ; a Django view has one in ``request.environ``.
 
-    None if the path is not UTF-8, or the length no number: nothing can be read of such a body.
+    None if the path is not UTF-8, the length no number, or the body in chunks whose end the server
+    does not tell: nothing can be read of such a body.
     """
+    environ = _decoded(environ)
+    if _hides_body(environ):
+        return None
     length = environ.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit()):
         return None
@@ -123,6 +125,14 @@ def _body(environ: Environ) -> InputBody:
     # gunicorn, waitress, mod_wsgi and Werkzeug's own server set it; elsewhere reading without a
     # length may block for ever.
     return InputBody(read, None if environ.get("wsgi.input_terminated") else 0)
+
+
+def _decoded(environ: Environ) -> Environ:
+    """Give an environ whose body is what was sent, where it comes as it is on the wire."""
+    if not _is_raw(environ):
+        return environ
+    body = Dechunked(environ["wsgi.input"])
+    return {**environ, "wsgi.input": body, "wsgi.input_terminated": True}
 
 
 def _is_raw(environ: Environ) -> bool:

@@ -153,6 +153,10 @@ def test_no_more_is_read_than_the_length() -> None:
     assert not request.body.is_cut
 
 
+def test_a_view_is_given_no_request_whose_body_it_could_not_read() -> None:
+    assert request_of_environ(environ(HTTP_TRANSFER_ENCODING="chunked", CONTENT_LENGTH="")) is None
+
+
 def test_without_a_length_nothing_is_read_unless_the_server_ends_the_input() -> None:
     for changes, expected in (({}, b""), ({"wsgi.input_terminated": True}, b"abcdef")):
         request = request_of_environ(environ(**changes))
