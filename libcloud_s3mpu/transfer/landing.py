@@ -113,10 +113,11 @@ class Landing:
         if not self.is_seekable:
             return
         try:
-            if self._file.closed:
-                return self.discard()
-            os.ftruncate(self._file.fileno(), size)
-            self._move()
+            if not self._file.closed:
+                os.ftruncate(self._file.fileno(), size)
+            # It was closed whole, by an interrupt before it had its name; or it has it already.
+            if os.path.exists(self._written):
+                self._move()
         except FileExistsError:
             self.discard()
 

@@ -656,3 +656,19 @@ def test_a_checksum_of_parts_is_not_taken_for_that_of_the_whole(
         headers["x-amz-checksum-type"] = kind
     found = comparable_checksum(headers)
     assert found == (("crc32", "3IoptQ==") if is_of_the_whole else None)
+
+
+def test_a_whole_file_that_an_interrupt_left_without_its_name_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing = Landing(str(tmp_path / "file"))
+    landing.write(b"whole", 0)
+    move = landing._move
+    monkeypatch.setattr(landing, "_move", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        landing.settle()
+    monkeypatch.setattr(landing, "_move", move)
+    landing.keep(5)
+    landing.keep(5)  # It has its name by now.
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert len(list(tmp_path.iterdir())) == 1
