@@ -251,8 +251,9 @@ OVH_LIMITS = Limits(
 )
 
 #: Oracle: "The maximum size for an uploaded object is 10 TiB. Object parts must be no larger than
-#: 50 GiB", "or as small as 10 MiB" but for the last, numbers 1 to 10,000 (Multipart Uploads); its
-#: page on the S3 API lists ListObjects and no second version. One PUT is S3's here.
+#: 50 GiB", numbers 1 to 10,000 (Multipart Uploads); "or as small as 10 MiB" but for the last as
+#: others quote that page; its page on the S3 API lists ListObjects and no second version. One PUT
+#: is S3's here.
 ORACLE_LIMITS = Limits(
     min_part_size=10 * MIB,
     max_part_size=50 * GIB,
