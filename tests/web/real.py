@@ -57,7 +57,7 @@ SERVERS = {
         "tests.web.served:app",
     ),
     "gunicorn-gevent": (
-        "gevent",
+        "gunicorn gevent",
         "wsgi",
         "gunicorn -w 2 -k gevent -b 127.0.0.1:{port} tests.web.served:app",
     ),
@@ -83,9 +83,10 @@ LOSES_A_PIECE = frozenset({"gevent", "uwsgi"})
 NO_CHUNKS = frozenset({"tornado", "twisted", "uwsgi"})
 
 
-def need(package: str) -> None:
-    if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
+def need(packages: str) -> None:
+    for package in packages.split():
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
 
 
 def free_port() -> int:
